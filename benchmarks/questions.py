@@ -1,0 +1,134 @@
+"""Questions to a database with many runs, beside the same SQL on a plain connection."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import duckdb
+
+from benchmarks.harness import Figure, Goal, Sizes, alternate, at_most, calls
+from benchmarks.work import Project, filled
+from consist import Tracker
+
+_FIXED, _PER_ROW = 30e-3, 0.1e-3
+_CALLS = 3
+
+
+class _Question(NamedTuple):
+    name: str
+    ask: Callable[[], Any]
+    sql: str
+    values: tuple[object, ...] = ()
+
+
+def questions(sizes: Sizes, folder: Path) -> Iterator[Figure]:
+    project = filled(folder, sizes.recorded_runs)
+    copy = folder / "copy.duckdb"
+    with project.tracker() as tracker:
+        tracker.store.sync(wait=60.0)
+        shutil.copy(project.database, copy)
+        with duckdb.connect(copy, read_only=True) as plain:
+            for question in _questions(tracker, f"scale_filled{sizes.recorded_runs // 2:07d}"):
+                yield _asked(sizes, question, plain)
+        yield _in_turn(sizes, project, tracker)
+
+
+def _questions(tracker: Tracker, run_id: str) -> Iterator[_Question]:
+    artifact = tracker.get_run_outputs(run_id)["scaled"]
+    yield _Question(
+        "find_runs(limit=100)",
+        lambda: tracker.find_runs(limit=100),
+        "SELECT * FROM run ORDER BY created_at DESC LIMIT 100",
+    )
+    yield _Question(
+        "find_runs(model, year, status)",
+        lambda: tracker.find_runs(model="model_7", year=2027, status="completed"),
+        "SELECT * FROM run WHERE model_name = ? AND year = ? AND status = ?"
+        " ORDER BY created_at DESC LIMIT 100",
+        ("model_7", 2027, "completed"),
+    )
+    yield _Question(
+        "find_runs(tags)",
+        lambda: tracker.find_runs(tags=["tag_7"]),
+        "SELECT * FROM run WHERE tags::VARCHAR LIKE ? ORDER BY created_at DESC LIMIT 100",
+        ('%"tag_7"%',),
+    )
+    yield _Question(
+        "find_runs by facet",
+        lambda: tracker.find_runs(index_by="facet.zone", limit=100).values(),
+        "SELECT r.*, k.value_num FROM (SELECT * FROM run ORDER BY created_at DESC LIMIT 100) r"
+        " JOIN run_config_kv k ON k.run_id = r.id WHERE k.key = 'zone'",
+    )
+    yield _Question(
+        "get_run", lambda: [tracker.get_run(run_id)], "SELECT * FROM run WHERE id = ?", (run_id,)
+    )
+    yield _Question(
+        "get_artifact by id",
+        lambda: [tracker.get_artifact(artifact.id)],
+        "SELECT * FROM artifact WHERE id = ?",
+        (str(artifact.id),),
+    )
+    yield _Question(
+        "get_artifact by key",
+        lambda: [tracker.get_artifact("scaled")],
+        "SELECT * FROM artifact WHERE key = ? ORDER BY created_at DESC LIMIT 1",
+        ("scaled",),
+    )
+    yield _Question(
+        "get_run_outputs",
+        lambda: tracker.get_run_outputs(run_id),
+        "SELECT a.* FROM artifact a JOIN run_artifact_link l ON l.artifact_id = a.id"
+        " WHERE l.run_id = ? AND l.direction = 'output'",
+        (run_id,),
+    )
+
+
+def _asked(sizes: Sizes, question: _Question, plain: duckdb.DuckDBPyConnection) -> Figure:
+    rows = len(question.ask())
+    assert rows
+    found = alternate(
+        {
+            "ours": calls(lambda _: question.ask(), _CALLS),
+            "plain": calls(
+                lambda _: plain.execute(question.sql, question.values).fetchall(), _CALLS
+            ),
+        },
+        sizes.rounds,
+        _CALLS,
+    )
+    ours, theirs = found["ours"], found["plain"]
+    return Figure(
+        work=f"{question.name} among {sizes.recorded_runs:,} runs: {rows} row{'s' * (rows > 1)}",
+        ours=ours.seconds,
+        cpu=ours.cpu_seconds,
+        reference="the same SQL, plain DuckDB",
+        theirs=theirs.seconds,
+        ratio=ours.over(theirs),
+        goals=[at_most(ours.seconds, _FIXED + _PER_ROW * rows)],
+    )
+
+
+def _in_turn(sizes: Sizes, project: Project, tracker: Tracker) -> Figure:
+    """Record one run, ask for it, and again: nobody can put the work off."""
+    recording: list[float] = []
+    asking: list[float] = []
+    for number in range(sizes.asked):
+        began = time.perf_counter()
+        result = project.run(tracker, 10_000 + number)
+        recorded = time.perf_counter()
+        assert tracker.find_runs(limit=1)[0].id == result.run_id
+        recording.append(recorded - began)
+        asking.append(time.perf_counter() - recorded)
+    slowest = sorted(asking)[int(0.95 * len(asking))]
+    return Figure(
+        work=f"record one, ask one, {sizes.asked} times: one question",
+        ours=median(asking),
+        reference="recording it",
+        theirs=median(recording),
+        goals=[at_most(median(asking), 20e-3), Goal("95 % of them too", slowest <= 20e-3)],
+    )

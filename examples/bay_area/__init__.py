@@ -1,0 +1,1 @@
+"""A small travel-demand forecast for downtown San Francisco, remembered by Consist."""

@@ -1,0 +1,207 @@
+"""What is running: on this thread or task, in this tracker, in this process.
+
+A run belongs to the thread or task that began it, and to whatever that one calls. Code elsewhere
+(a step's own worker threads, a callback of a framework) finds the run if it is the only open one
+of the tracker; otherwise it is told which ones could be meant.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from consist.errors import NoActiveRun
+from consist.models.record import (
+    NULL,
+    ArtifactRecord,
+    Direction,
+    Extra,
+    Raw,
+    RunDocument,
+    RunRecord,
+)
+
+Listener = Callable[[ArtifactRecord, Direction], None]
+
+
+@dataclass(frozen=True)
+class ActiveRunCacheOptions:
+    """How the active run treats cached results.
+
+    Attributes
+    ----------
+    cache_mode, cache_hydration, validate_cached_outputs : str
+        As in :class:`~consist.types.CacheOptions`.
+    """
+
+    cache_mode: str = "reuse"
+    cache_hydration: str = "metadata"
+    validate_cached_outputs: str = "lazy"
+
+
+@dataclass(eq=False)
+class ActiveRun:
+    """A run between its beginning and its end.
+
+    Attributes
+    ----------
+    workspace : Workspace
+        The tracker it belongs to.
+    record : RunRecord
+        Its row as known so far.
+    inputs, outputs : dict
+        Logged artifacts by id, in the order they were logged.
+    named : dict
+        Input artifacts by the name they were given, then by key.
+    config, facet, extra
+        What else its document will hold.
+    hit : RunDocument or None
+        The run that is being given back, as long as nothing contradicts it.
+    persisted : bool
+        Whether anything is written; not in cache mode ``readonly``.
+    is_header : bool
+        Whether it is the header of a scenario, under which other runs are active.
+    listeners : list of callable
+        Told of every logged artifact; a scenario's coupler is one.
+    steps : list of dict
+        What a header knows of the runs that ended under it.
+    """
+
+    workspace: Any
+    record: RunRecord
+    inputs: dict[str, ArtifactRecord] = field(default_factory=dict[str, ArtifactRecord])
+    outputs: dict[str, ArtifactRecord] = field(default_factory=dict[str, ArtifactRecord])
+    named: dict[str, ArtifactRecord] = field(default_factory=dict[str, ArtifactRecord])
+    config: Raw = field(default_factory=lambda: NULL)
+    facet: dict[str, Any] | None = None
+    extra: Extra = field(default_factory=Extra)
+    hit: RunDocument | None = None
+    persisted: bool = True
+    is_header: bool = False
+    is_open: bool = True
+    cache_options: ActiveRunCacheOptions = ActiveRunCacheOptions()
+    allow_external: bool = False
+    listeners: list[Listener] = field(default_factory=list[Listener])
+    steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    artifact_dir: Path | None = None
+    written_size: int = 0
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def run_id(self) -> str:
+        """The recorded id."""
+        return self.record.id
+
+    def document(self) -> RunDocument:
+        """Return everything that is known of the run now."""
+        return RunDocument(
+            run=self.record,
+            inputs=tuple(self.inputs.values()),
+            outputs=tuple(self.outputs.values()),
+            config=self.config,
+            facet=self.facet,
+            extra=self.extra,
+        )
+
+    def add(self, artifact: ArtifactRecord, direction: Direction) -> None:
+        """Take in a logged artifact and tell the listeners."""
+        with self.lock:
+            if direction == "input":
+                self.inputs[artifact.id] = artifact
+                self.named.setdefault(artifact.key, artifact)
+            else:
+                self.outputs[artifact.id] = artifact
+        for listener in list(self.listeners):
+            listener(artifact, direction)
+
+
+_stack: ContextVar[tuple[ActiveRun, ...]] = ContextVar("consist_active_runs", default=())
+_process: dict[int, ActiveRun] = {}
+
+
+class ActiveRuns:
+    """The open runs of one tracker."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, ActiveRun] = {}
+        self._lock = threading.Lock()
+
+    def push(self, run: ActiveRun) -> None:
+        """Make ``run`` the active one of this thread or task."""
+        with self._lock:
+            self._open[id(run)] = run
+            _process[id(run)] = run
+        _stack.set((*_alive(), run))
+
+    def pop(self, run: ActiveRun) -> None:
+        """Take ``run`` out, wherever it was begun."""
+        run.is_open = False
+        with self._lock:
+            self._open.pop(id(run), None)
+            _process.pop(id(run), None)
+        _stack.set(tuple(other for other in _stack.get() if other is not run))
+
+    def own(self) -> ActiveRun | None:
+        """Return the innermost run of this tracker on this thread or task."""
+        for run in reversed(_stack.get()):
+            if run.is_open and id(run) in self._open:
+                return run
+        return None
+
+    def find(self) -> ActiveRun | None:
+        """Return the run that code here belongs to, or ``None`` if there is no telling."""
+        own = self.own()
+        if own is not None:
+            return own
+        candidates = self._candidates()
+        return candidates[0] if len(candidates) == 1 else None
+
+    def require(self, action: str) -> ActiveRun:
+        """Return the run that code here belongs to.
+
+        Raises
+        ------
+        NoActiveRun
+            Naming the candidates, if several runs could be meant.
+        """
+        found = self.find()
+        if found is None:
+            raise NoActiveRun(action, tuple(run.run_id for run in self._candidates()))
+        return found
+
+    def by_id(self, run_id: str) -> ActiveRun | None:
+        """Return the open run with this recorded or asked-for id."""
+        with self._lock:
+            runs = list(self._open.values())
+        for run in runs:
+            if run_id in {run.record.id, run.record.requested_id}:
+                return run
+        return None
+
+    def __iter__(self) -> Iterator[ActiveRun]:
+        with self._lock:
+            return iter(list(self._open.values()))
+
+    def _candidates(self) -> list[ActiveRun]:
+        with self._lock:
+            runs = list(self._open.values())
+        steps = [run for run in runs if not run.is_header]
+        return steps or runs
+
+
+def _alive() -> tuple[ActiveRun, ...]:
+    return tuple(run for run in _stack.get() if run.is_open)
+
+
+def innermost() -> ActiveRun | None:
+    """Return the innermost run of any tracker that code here belongs to."""
+    for run in reversed(_stack.get()):
+        if run.is_open:
+            return run
+    open_runs = list(_process.values())
+    steps = [run for run in open_runs if not run.is_header] or open_runs
+    return steps[0] if len(steps) == 1 else None

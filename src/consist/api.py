@@ -1,0 +1,230 @@
+"""The module-level verbs, on the tracker that is in reach.
+
+A verb takes ``tracker=`` where one is passed, else the tracker of the innermost active run, else
+the one of :func:`use_tracker`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
+
+from consist import artifacts
+from consist.active import innermost
+from consist.errors import NoTracker
+from consist.lazily import LazyRoom, LazyVerb
+from consist.runs import lifecycle, outputs
+from consist.runs import run as _run
+from consist.runs import trace as _trace
+from consist.types import (
+    CacheOptions,
+    ExecutionOptions,
+    IdentityInputs,
+    OutputPolicyOptions,
+)
+from consist.workflow import scenario as _scenario
+from consist.workspace import Workspace
+
+if TYPE_CHECKING:
+    from consist.core.tracker import Tracker
+    from consist.models.result import RunResult
+    from consist.models.run import Run
+    from consist.query import artifacts as find_artifacts_
+    from consist.query import ask
+    from consist.query import runs as find_runs_
+else:
+    find_runs_ = LazyRoom("consist.query.runs")
+    find_artifacts_ = LazyRoom("consist.query.artifacts")
+    ask = LazyRoom("consist.query.ask")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# ---------------------------------------------------------------- the tracker in reach
+
+_used: ContextVar[Workspace | None] = ContextVar("consist_tracker", default=None)
+_default: Workspace | None = None
+
+
+@contextmanager
+def use_tracker(tracker: Tracker) -> Generator[Tracker]:
+    """Let the verbs of ``consist`` mean this tracker inside the block."""
+    token = _used.set(tracker)
+    try:
+        yield tracker
+    finally:
+        _used.reset(token)
+
+
+def set_current_tracker(tracker: Tracker | None) -> Tracker | None:
+    """Let the verbs of ``consist`` mean this tracker from now on; return the earlier one."""
+    global _default
+    earlier, _default = _default, tracker
+    return cast("Tracker | None", earlier)
+
+
+def current_tracker() -> Tracker:
+    """Return the tracker that the verbs of ``consist`` mean here.
+
+    Raises
+    ------
+    RuntimeError
+        If there is none.
+    """
+    return cast("Tracker", _reach(None, "current_tracker"))
+
+
+def current_run() -> Run | None:
+    """Return the run that code here belongs to, or ``None``."""
+    from consist.models.run import Run
+
+    active = innermost()
+    return None if active is None else Run.from_record(active.record)
+
+
+def _reach(tracker: Workspace | None, action: str) -> Workspace:
+    if tracker is not None:
+        return tracker
+    active = innermost()
+    if active is not None:
+        return active.workspace
+    found = _used.get() or _default
+    if found is None:
+        raise NoTracker(action)
+    return found
+
+
+def on_current(verb: Callable[Concatenate[Workspace, P], R]) -> Callable[P, R]:
+    """Make a module-level verb of a workspace verb; ``tracker=`` picks the tracker."""
+    name = verb.__name__
+
+    def call(*args: Any, tracker: Workspace | None = None, **kwargs: Any) -> Any:
+        return verb(_reach(tracker, name), *args, **kwargs)
+
+    if isinstance(verb, LazyVerb):
+        return cast("Callable[P, R]", _Described(call, verb))
+    wrapped = wraps(verb)(call)
+    wrapped.__signature__ = _with_tracker(inspect.signature(verb))  # type: ignore[attr-defined]
+    return cast("Callable[P, R]", wrapped)
+
+
+class _Described:
+    """A verb whose room is imported when it is first called or looked at."""
+
+    def __init__(self, call: Callable[..., Any], verb: LazyVerb) -> None:
+        self._call, self._verb = call, verb
+        self.__name__ = verb.__name__
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._call(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<function consist.{self.__name__}>"
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return _with_tracker(self._verb.__signature__)
+
+
+def _with_tracker(signature: inspect.Signature) -> inspect.Signature:
+    """Return a verb's signature with the workspace replaced by ``tracker=None``."""
+    parameters = list(signature.parameters.values())[1:]
+    tracker = inspect.Parameter("tracker", inspect.Parameter.KEYWORD_ONLY, default=None)
+    end = len(parameters)
+    if parameters and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD:
+        end -= 1
+    return signature.replace(parameters=[*parameters[:end], tracker, *parameters[end:]])
+
+
+# ---------------------------------------------------------------- run
+
+
+def run(
+    fn: Callable[..., Any] | None = None,
+    name: str | None = None,
+    tracker: Tracker | None = None,
+    adapter: Any = None,
+    identity_inputs: IdentityInputs = None,
+    cache_options: CacheOptions | None = None,
+    output_policy: OutputPolicyOptions | None = None,
+    execution_options: ExecutionOptions | None = None,
+    **kwargs: Any,
+) -> RunResult:
+    """Execute a function as a recorded run, or give back an earlier one.
+
+    Parameters
+    ----------
+    fn, name, adapter, identity_inputs, cache_options, output_policy, execution_options, **kwargs
+        As for ``Tracker.run``.
+    tracker : Tracker, optional
+        By default the one in reach.
+    """
+    return _run.run(
+        _reach(tracker, "run"),
+        fn,
+        name,
+        adapter=adapter,
+        identity_inputs=identity_inputs,
+        cache_options=cache_options,
+        output_policy=output_policy,
+        execution_options=execution_options,
+        **kwargs,
+    )
+
+
+trace = on_current(_trace.trace)
+start_run = on_current(_trace.start_run)
+scenario = on_current(_scenario.scenario)
+
+# ---------------------------------------------------------------- record
+
+log_artifact = on_current(artifacts.log_artifact)
+log_artifacts = on_current(artifacts.log_artifacts)
+log_input = on_current(artifacts.log_input)
+log_output = on_current(artifacts.log_output)
+log_dataframe = on_current(outputs.log_dataframe)
+log_meta = on_current(lifecycle.log_meta)
+capture_outputs = on_current(outputs.capture_outputs)
+output_dir = on_current(outputs.output_dir)
+output_path = on_current(outputs.output_path)
+cached_artifacts = on_current(_trace.cached_artifacts)
+cached_output = on_current(_trace.cached_output)
+
+# ---------------------------------------------------------------- read and ask
+
+get_run = on_current(find_runs_.get_run)
+find_run = on_current(find_runs_.find_run)
+find_runs = on_current(find_runs_.find_runs)
+find_latest_run = on_current(find_runs_.find_latest_run)
+history = on_current(find_runs_.history)
+get_artifact = on_current(find_artifacts_.get_artifact)
+run_query = on_current(ask.run_query)
+
+
+def _reading(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a reading verb; without a tracker in reach, the one that made the artifact serves."""
+
+    def call(artifact: Any, tracker: Workspace | None = None, **kwargs: Any) -> Any:
+        return verb(tracker or _reader(artifact, verb.__name__), artifact, **kwargs)
+
+    call.__name__, call.__doc__ = verb.__name__, verb.__doc__
+    return call
+
+
+def _reader(artifact: Any, action: str) -> Workspace:
+    owner = getattr(getattr(artifact, "resolver", None), "__self__", None)
+    try:
+        return _reach(None, action)
+    except NoTracker:
+        if isinstance(owner, Workspace):
+            return owner
+        raise
+
+
+load = _reading(artifacts.load)
+load_df = _reading(artifacts.load_df)
+load_relation = _reading(artifacts.load_relation)

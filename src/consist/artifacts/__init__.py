@@ -1,0 +1,29 @@
+"""Name a file, describe it, read it."""
+
+from consist.artifacts.load import (
+    RelationConnectionLeakWarning,
+    active_relation_count,
+    load,
+    load_df,
+    load_relation,
+)
+from consist.artifacts.log import (
+    entity,
+    log_artifact,
+    log_artifacts,
+    log_input,
+    log_output,
+)
+
+__all__ = [
+    "RelationConnectionLeakWarning",
+    "active_relation_count",
+    "entity",
+    "load",
+    "load_df",
+    "load_relation",
+    "log_artifact",
+    "log_artifacts",
+    "log_input",
+    "log_output",
+]

@@ -1,0 +1,166 @@
+"""From a path that somebody names to the record of an artifact."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from consist.active import ActiveRun
+from consist.errors import HashMismatch
+from consist.models.record import ArtifactRecord, Direction, content_id
+from consist.types import PathLike
+
+if TYPE_CHECKING:
+    from consist.workspace import Workspace
+
+logger = logging.getLogger("consist.artifacts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """A file that is to be recorded, and what the caller says of it.
+
+    ``content_hash`` replaces the digest of the bytes; with ``validate`` it is compared with them,
+    with ``force`` it stands even where the record says otherwise.
+    """
+
+    path: str
+    key: str
+    driver: str | None = None
+    table_path: str | None = None
+    array_path: str | None = None
+    content_hash: str | None = None
+    force: bool = False
+    validate: bool = False
+    meta: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def describe(
+    ws: Workspace, run: ActiveRun | None, named: Sequence[Named], direction: Direction
+) -> list[ArtifactRecord]:
+    """Make or find the records of files.
+
+    Every output gets a record of its own. An input whose bytes are those recorded last at its
+    location is that artifact, which makes the link to its producer; any other one is new.
+
+    Parameters
+    ----------
+    ws : Workspace
+        The tracker.
+    run : ActiveRun or None
+        The run that logs them; ``None`` while its identity is still being computed.
+    named : sequence of Named
+        The files.
+    direction : {"input", "output"}
+        How the run stands to them.
+    """
+    digests = digest_all(ws, named)
+    now = datetime.now(UTC)
+    records: list[ArtifactRecord] = []
+    for item, digest in zip(named, digests, strict=True):
+        fresh = _fresh(ws, run, item, digest, direction, now)
+        records.append(fresh if direction == "output" else _known(ws, run, fresh) or fresh)
+    return records
+
+
+def _fresh(
+    ws: Workspace,
+    run: ActiveRun | None,
+    item: Named,
+    digest: str | None,
+    direction: Direction,
+    now: datetime,
+) -> ArtifactRecord:
+    location = ws.files.virtualize(item.path)
+    driver = item.driver or ws.formats.infer_driver(item.path)
+    producer = run.record if run is not None and direction == "output" else None
+    meta = dict(item.meta)
+    mount = ws.files.mounts.mount_of(location.uri)
+    if mount is not None:
+        meta["mount_scheme"], meta["mount_root"] = mount
+    return ArtifactRecord(
+        id=str(uuid4()),
+        key=item.key,
+        container_uri=location.uri,
+        root=location.root,
+        driver=driver,
+        hash=digest,
+        content_id=content_id(digest, driver),
+        table_path=item.table_path,
+        array_path=item.array_path,
+        run_id=None if producer is None else producer.id,
+        run_signature=None if producer is None else producer.signature,
+        meta=meta,
+        created_at=now,
+    )
+
+
+def _known(ws: Workspace, run: ActiveRun | None, fresh: ArtifactRecord) -> ArtifactRecord | None:
+    """Return the recorded artifact that an input is, if its bytes are still the recorded ones."""
+    own = () if run is None else reversed(run.outputs.values())
+    known = next((a for a in own if a.location == fresh.location), None)
+    known = known or ws.store.located(fresh.location)
+    if known is None or known.hash != fresh.hash or fresh.hash is None:
+        return None
+    if known.run_id is None and (known.key != fresh.key or known.driver != fresh.driver):
+        return None
+    return known
+
+
+# ---------------------------------------------------------------- digests
+
+
+def digest_all(ws: Workspace, named: Sequence[Named]) -> list[str | None]:
+    """Return the digest of every file; ``None`` for what does not exist."""
+    paths = [item.path for item in named if _must_read(item) and Path(item.path).is_file()]
+    found = dict(zip(paths, ws.files.memo.digest_many(paths), strict=True))
+    return [_digest(ws, item, found) for item in named]
+
+
+def _must_read(item: Named) -> bool:
+    return item.content_hash is None or item.validate
+
+
+def _digest(ws: Workspace, item: Named, found: Mapping[str, str]) -> str | None:
+    actual = found.get(item.path)
+    if actual is None and _must_read(item) and Path(item.path).is_dir():
+        actual = ws.files.digest(item.path)
+    if item.content_hash is None:
+        if actual is None:
+            logger.warning("[Consist] %r is not there: %s", item.key, item.path)
+        return actual
+    if item.validate and actual is not None and actual != item.content_hash:
+        raise HashMismatch(item.path, item.content_hash, actual)
+    return _override(ws, item)
+
+
+def _override(ws: Workspace, item: Named) -> str | None:
+    """Return the stated hash, unless the record of this location disagrees."""
+    location = ws.files.virtualize(item.path)
+    known = ws.store.located((location.root, location.uri, item.table_path, item.array_path))
+    if item.force or known is None or known.hash in {None, item.content_hash}:
+        return item.content_hash
+    logger.warning(
+        "[Consist] content_hash of %r differs from the recorded %s and is ignored;"
+        " force_hash_override=True makes it stand",
+        item.key,
+        known.hash,
+    )
+    return known.hash
+
+
+# ---------------------------------------------------------------- names
+
+
+def local_path(ws: Workspace, path: PathLike) -> str:
+    """Return the absolute path of what a caller wrote: a path, or a URI of a mount."""
+    text = os.fspath(path)
+    if "://" in text:
+        return ws.files.mounts.resolve_uri(text)
+    return os.path.abspath(text)  # noqa: PTH100 - links stay as the caller wrote them

@@ -1,0 +1,1 @@
+"""Was it done before, and can it be given back."""

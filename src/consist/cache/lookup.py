@@ -1,0 +1,199 @@
+"""Find out whether this was done before, by a run whose outputs still stand."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from consist.models.record import ArtifactRecord, RunDocument
+
+if TYPE_CHECKING:
+    from consist.workspace import Workspace
+
+logger = logging.getLogger("consist.cache")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is looked for.
+
+    Attributes
+    ----------
+    signature : str
+        With managed inputs by the signature of their producers.
+    content_signature : str or None
+        With every input by content; ``None`` if one has no digest.
+    keys : frozenset of str
+        Outputs that the run has to have.
+    block : bool
+        Whether an inline block asks, which executes in any case.
+    eager : bool
+        Whether the outputs have to exist.
+    """
+
+    signature: str
+    content_signature: str | None
+    keys: frozenset[str] = frozenset()
+    block: bool = False
+    eager: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found.
+
+    Attributes
+    ----------
+    hit : RunDocument or None
+        The run to give back.
+    matched : {"signature", "content"} or None
+        What it was found by.
+    rejected : tuple of str
+        Why candidates of the same signature were not taken.
+    """
+
+    hit: RunDocument | None = None
+    matched: str | None = None
+    rejected: tuple[str, ...] = field(default=())
+
+
+def find(ws: Workspace, question: Question) -> Answer:
+    """Look for a completed run of the same identity, newest first.
+
+    The signature comes first; then the content of the inputs, so that an upstream step that ran
+    again to the same bytes does not cost its consumers theirs.
+    """
+    rejected: list[str] = []
+    for signature, matched in _signatures(question):
+        candidates = ws.store.candidates(signature)
+        for candidate in _unambiguous(candidates, question):
+            reason = objection(ws, candidate, question)
+            if reason is None:
+                return Answer(candidate, matched)
+            rejected.append(f"{candidate.run.id}: {reason}")
+    return Answer(rejected=tuple(dict.fromkeys(rejected)))
+
+
+def _signatures(question: Question) -> Iterable[tuple[str, str]]:
+    yield question.signature, "signature"
+    if question.content_signature not in {None, question.signature}:
+        yield str(question.content_signature), "content"
+
+
+def _unambiguous(candidates: list[RunDocument], question: Question) -> list[RunDocument]:
+    """Leave out blocks that came to different outputs under one signature, unless a block asks.
+
+    What a block does is not part of its identity, so two of them that disagree prove nothing.
+    """
+    if question.block or len(candidates) < 2:
+        return candidates
+    outcomes = {_outcome(d) for d in candidates if d.extra.block}
+    if len(outcomes) < 2:
+        return candidates
+    return [d for d in candidates if not d.extra.block]
+
+
+def _outcome(document: RunDocument) -> frozenset[tuple[str, str | None]]:
+    return frozenset((artifact.key, artifact.hash) for artifact in document.outputs)
+
+
+def objection(ws: Workspace, candidate: RunDocument, question: Question) -> str | None:
+    """Return why a candidate cannot be given back, or ``None`` if it can."""
+    have = {artifact.key for artifact in candidate.outputs}
+    declared = candidate.run.meta.get("declared_outputs", ())
+    lacking = question.keys - have - set(declared)
+    if lacking:
+        return f"has no output {', '.join(sorted(lacking))}"
+    recorded = candidate.extra.content_signature
+    if None not in {recorded, question.content_signature} and (
+        recorded != question.content_signature
+    ):
+        return "used inputs with other content"
+    changed = next((a.key for a in _late_inputs(candidate) if _has_changed(ws, a)), None)
+    if changed is not None:
+        return f"input {changed!r}, logged while it ran, has changed"
+    overwritten = next((a.key for a in candidate.outputs if _is_overwritten(ws, a)), None)
+    if overwritten is not None:
+        return f"output {overwritten!r} was overwritten by a later run"
+    if question.eager:
+        gone = next((a.key for a in candidate.outputs if not _is_there(ws, a)), None)
+        if gone is not None:
+            return f"output {gone!r} is not there"
+    return None
+
+
+def _late_inputs(candidate: RunDocument) -> list[ArtifactRecord]:
+    late = set(candidate.extra.late_inputs)
+    return [artifact for artifact in candidate.inputs if artifact.id in late] if late else []
+
+
+def _has_changed(ws: Workspace, artifact: ArtifactRecord) -> bool:
+    path = ws.path_of(artifact)
+    if artifact.hash is None:
+        return path.exists()
+    return not ws.files.is_same(path, artifact.hash)
+
+
+def _is_overwritten(ws: Workspace, artifact: ArtifactRecord) -> bool:
+    """Whether the record knows of other bytes at the place of this output."""
+    latest = ws.store.located(artifact.location)
+    return latest is not None and latest.id != artifact.id and latest.hash != artifact.hash
+
+
+def _is_there(ws: Workspace, artifact: ArtifactRecord) -> bool:
+    if artifact.meta.get("is_ingested"):
+        return True
+    return artifact.hash is not None and ws.path_of(artifact).exists()
+
+
+# ---------------------------------------------------------------- diagnostics
+
+
+_PHASES = ("signature_prefetch", "input_hashing", "cache_lookup", "validate", "hydration")
+
+
+class Timing:
+    """Durations of the phases of one cache decision, logged when asked for."""
+
+    def __init__(self, ws: Workspace) -> None:
+        self._on = ws.settings.cache_timing
+        self._phases: dict[str, float] = {}
+        self._since = time.perf_counter() if self._on else 0.0
+
+    def lap(self, phase: str) -> None:
+        """End a phase."""
+        if self._on:
+            now = time.perf_counter()
+            self._phases[phase] = self._phases.get(phase, 0.0) + (now - self._since) * 1e3
+            self._since = now
+
+    def log(self) -> None:
+        """Write the line that ``CONSIST_CACHE_TIMING=1`` asks for."""
+        if self._on:
+            phases = (
+                "signature_prefetch",
+                "input_hashing",
+                "cache_lookup",
+                "validate",
+                "hydration",
+            )
+            text = " ".join(f"{name}={self._phases.get(name, 0.0):.1f}ms" for name in phases)
+            logger.warning("[cache_timing] %s", text)
+
+
+def log_decision(
+    ws: Workspace, signature: str, *, hit: bool, inputs: int, outputs: int, hydration: str
+) -> None:
+    """Write the line that ``CONSIST_CACHE_DEBUG=1`` asks for."""
+    if ws.settings.cache_debug:
+        logger.warning(
+            "[cache_debug] hit=%s signature=%s inputs=%d outputs=%d hydration=%s",
+            hit,
+            signature[:12],
+            inputs,
+            outputs,
+            hydration,
+        )

@@ -1,0 +1,114 @@
+"""What the commands ask beyond the verbs of the tracker, as statements with bound values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import func
+from sqlmodel import select
+
+from consist.models.artifact import Artifact
+from consist.models.run import Run
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from consist.core.tracker import Tracker
+
+HEADER_TAG = "scenario_header"
+_SIMILAR = 3
+
+
+class Totals(NamedTuple):
+    """How much there is, and from when."""
+
+    by_status: dict[str, int]
+    by_model: dict[str, int]
+    artifacts: int
+    first: datetime | None
+    last: datetime | None
+
+
+def totals(tracker: Tracker) -> Totals:
+    """Count runs and artifacts."""
+    run = _columns(Run)
+    by_status = tracker.run_query(
+        select(run.status, func.count()).group_by(run.status).order_by(run.status)
+    )
+    by_model = tracker.run_query(
+        select(run.model_name, func.count())
+        .group_by(run.model_name)
+        .order_by(func.count().desc(), run.model_name)
+    )
+    first, last = (
+        next(iter(tracker.run_query(select(run.created_at).order_by(order).limit(1))), (None,))[0]
+        for order in (run.created_at, run.created_at.desc())
+    )
+    artifacts = tracker.run_query(select(func.count()).select_from(Artifact))[0]
+    return Totals(dict(by_status), dict(by_model), artifacts, first, last)
+
+
+def find_by_prefix(tracker: Tracker, prefix: str, limit: int) -> list[Artifact]:
+    """Return the artifacts whose keys begin with a text, newest first."""
+    columns = _columns(Artifact)
+    return tracker.run_query(
+        select(Artifact)
+        .where(columns.key.startswith(prefix, autoescape=True))
+        .order_by(columns.created_at.desc(), columns.id.desc())
+        .limit(limit)
+    )
+
+
+def scenario_names(tracker: Tracker, runs: Iterable[Run]) -> dict[str, str]:
+    """Return the plain name of the nearest scenario above each run that has one, by run id."""
+    parents = {run.id: run.parent_run_id for run in runs}
+    above: dict[str, Run] = {}
+    wanted = {parent for parent in parents.values() if parent is not None}
+    while wanted:
+        found = tracker.run_query(select(Run).where(_columns(Run).id.in_(sorted(wanted))))
+        above |= {run.id: run for run in found}
+        wanted = {run.parent_run_id for run in found if run.parent_run_id and not _heads(run)}
+        wanted -= above.keys()
+    names = {run_id: _nearest(parent, above) for run_id, parent in parents.items()}
+    return {run_id: name for run_id, name in names.items() if name is not None}
+
+
+def _nearest(run_id: str | None, above: dict[str, Run]) -> str | None:
+    seen = set[str]()
+    while run_id in above and run_id not in seen:
+        run = above[run_id]
+        if _heads(run):
+            return run.requested_id
+        seen.add(run_id)
+        run_id = run.parent_run_id
+    return None
+
+
+def _heads(run: Run) -> bool:
+    return HEADER_TAG in run.tags
+
+
+def similar_runs(tracker: Tracker, text: str) -> list[str]:
+    """Return the newest few run ids that contain a text."""
+    return _containing(tracker, _columns(Run).id, _columns(Run).created_at, text)
+
+
+def similar_keys(tracker: Tracker, text: str) -> list[str]:
+    """Return the newest few artifact keys that contain a text."""
+    return _containing(tracker, _columns(Artifact).key, _columns(Artifact).created_at, text)
+
+
+def _containing(tracker: Tracker, column: Any, created: Any, text: str) -> list[str]:
+    rows = tracker.run_query(
+        select(column)
+        .where(column.icontains(text, autoescape=True))
+        .group_by(column)
+        .order_by(func.max(created).desc())
+        .limit(_SIMILAR)
+    )
+    return [row if isinstance(row, str) else row[0] for row in rows]
+
+
+def _columns(model: Any) -> Any:
+    return model.__table__.c

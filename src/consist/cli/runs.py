@@ -1,0 +1,226 @@
+"""Commands that show runs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
+
+import typer
+
+from consist.cli.options import AsJson, DbPath, opened
+from consist.cli.render import (
+    Column,
+    moment,
+    note,
+    print_document,
+    print_heading,
+    print_json,
+    print_panel,
+    print_table,
+)
+from consist.errors import ConsistError, hint
+
+if TYPE_CHECKING:
+    from consist.core.tracker import Tracker
+    from consist.models.run import Run
+
+_SIGNATURE_LENGTH = 16
+_COLUMNS = (
+    Column("ID"),
+    Column("Model", least=8),
+    Column("Status"),
+    Column("Tags", least=8),
+    Column("Created"),
+    Column("Duration (s)", right=True),
+)
+
+
+class Status(StrEnum):
+    """What a run can be."""
+
+    running = "running"
+    completed = "completed"
+    failed = "failed"
+    interrupted = "interrupted"
+
+
+def runs(
+    limit: Annotated[int, typer.Option(min=1, help="Most runs to list.")] = 10,
+    model: Annotated[str | None, typer.Option(help="Only runs of this model.")] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(help="Only runs with this tag; given several times, with all of them."),
+    ] = None,
+    status: Annotated[Status | None, typer.Option(help="Only runs of this status.")] = None,
+    as_json: AsJson = False,
+    db_path: DbPath = None,
+) -> None:
+    """List runs, the newest first."""
+    with opened(db_path) as tracker:
+        wanted = None if status is None else status.value
+        newest = tracker.find_runs(tag, model=model, status=wanted, limit=limit + 1)
+        found = cast("list[Run]", newest)
+        if as_json:
+            print_json(_listed(tracker, found[:limit]))
+        elif not found:
+            note("No runs match." if model or tag or status else "No runs yet.")
+        else:
+            print_table(_COLUMNS, map(_row, found[:limit]))
+            if len(found) > limit:
+                note(f"… and older ones; --limit shows more than {limit}")
+
+
+def _listed(tracker: Tracker, found: list[Run]) -> list[dict[str, Any]]:
+    from consist.cli.questions import scenario_names
+
+    names = scenario_names(tracker, found)
+    return [_brief(run, names.get(run.id)) for run in found]
+
+
+def _brief(run: Run, scenario: str | None) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "model": run.model_name,
+        "status": run.status,
+        "scenario_id": scenario,
+        "year": run.year,
+        "created_at": run.created_at,
+        "duration_seconds": run.duration_seconds,
+        "tags": run.tags,
+        "meta": run.meta,
+    }
+
+
+def _row(run: Run) -> tuple[object, ...]:
+    created, tags = moment(run.created_at), ", ".join(run.tags)
+    return run.id, run.model_name, run.status, tags, created, _seconds(run.duration_seconds)
+
+
+def _seconds(duration: float | None) -> str:
+    return "" if duration is None else f"{duration:.2f}"
+
+
+# ---------------------------------------------------------------- one run
+
+
+def show(
+    run_id: Annotated[
+        str, typer.Argument(help="The run; without '~<number>', its latest attempt.")
+    ],
+    as_json: AsJson = False,
+    db_path: DbPath = None,
+) -> None:
+    """Show what is known of a run: its facts, its config, its metadata."""
+    with opened(db_path) as tracker:
+        run = known_run(tracker, run_id)
+        config = tracker.get_run_config(run.id, allow_missing=True)
+        scenario = _listed(tracker, [run])[0]["scenario_id"]
+        if as_json:
+            print_json(_brief(run, scenario) | _details(run) | {"config": config})
+            return
+        print_panel("Run", _facts(run, scenario))
+        for title, document in (("Configuration", config), ("Metadata", run.meta)):
+            if document:
+                print_heading(title)
+                print_document(document)
+
+
+def known_run(tracker: Tracker, run_id: str) -> Run:
+    """Return a run.
+
+    Raises
+    ------
+    ConsistError
+        If there is none; the hint names some with a similar id.
+    """
+    run = tracker.get_run(run_id)
+    if run is None:
+        from consist.cli.questions import similar_runs
+
+        unknown("run", run_id, similar_runs(tracker, run_id), "consist runs lists what there is")
+    return run
+
+
+def unknown(what: str, name: str, similar: list[str], remedy: str) -> NoReturn:
+    """Say that something is not there, and what may have been meant."""
+    problem = ConsistError(f"there is no {what} {name!r}")
+    raise hint(problem, f"did you mean {' or '.join(similar)}?" if similar else remedy)
+
+
+def _details(run: Run) -> dict[str, Any]:
+    return {
+        "requested_id": run.requested_id,
+        "attempt": run.attempt,
+        "parent_run_id": run.parent_run_id,
+        "description": run.description,
+        "iteration": run.iteration,
+        "stage": run.stage,
+        "phase": run.phase,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "cache_source": run.meta.get("cache_source"),
+        "signature": run.signature,
+        "config_hash": run.config_hash,
+        "input_hash": run.input_hash,
+        "git_hash": run.git_hash,
+    }
+
+
+def _facts(run: Run, scenario: str | None) -> dict[str, object]:
+    duration = _seconds(run.duration_seconds)
+    return {
+        "ID": run.id,
+        "Model": run.model_name,
+        "Description": run.description,
+        "Status": run.status,
+        "Attempt": run.attempt if run.attempt > 1 else None,
+        "Parent": run.parent_run_id,
+        "Scenario": scenario,
+        "Year": run.year,
+        "Iteration": run.iteration,
+        "Stage": run.stage,
+        "Phase": run.phase,
+        "Created": moment(run.created_at, exact=True),
+        "Duration": duration and f"{duration} s",
+        "Tags": ", ".join(run.tags),
+        "Signature": run.signature and run.signature[:_SIGNATURE_LENGTH],
+        "Cached from": run.meta.get("cache_source"),
+    }
+
+
+# ---------------------------------------------------------------- all runs
+
+
+def summary(as_json: AsJson = False, db_path: DbPath = None) -> None:
+    """Count runs and artifacts."""
+    from consist.cli.questions import totals
+
+    with opened(db_path) as tracker:
+        counted = totals(tracker)
+    runs_in_all = sum(counted.by_status.values())
+    if as_json:
+        print_json(
+            {
+                "runs": runs_in_all,
+                "runs_by_status": counted.by_status,
+                "artifacts": counted.artifacts,
+                "first_run": counted.first,
+                "last_run": counted.last,
+                "models": [{"model": m, "runs": n} for m, n in counted.by_model.items()],
+            }
+        )
+        return
+    statuses = ", ".join(f"{number} {status}" for status, number in counted.by_status.items())
+    print_panel(
+        "Summary",
+        {
+            "Runs": f"{runs_in_all} ({statuses})" if statuses else runs_in_all,
+            "Artifacts": counted.artifacts,
+            "First run": moment(counted.first),
+            "Last run": moment(counted.last),
+        },
+    )
+    if counted.by_model:
+        columns = (Column("Model", least=12), Column("Run Count", right=True))
+        print_heading("Models")
+        print_table(columns, counted.by_model.items())

@@ -1,0 +1,1 @@
+"""The tracker, and how to configure one."""

@@ -1,0 +1,313 @@
+"""``Tracker``: construction, open and close, and a table of contents of every verb."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from consist import artifacts
+from consist.active import ActiveRuns
+from consist.core.tracker_config import TrackerConfig
+from consist.errors import UsageError, WrongType
+from consist.files import Files
+from consist.formats import Formats
+from consist.hooks import Hooks
+from consist.identity import CodeIdentity
+from consist.lazily import LazyRoom
+from consist.runs import lifecycle, outputs
+from consist.runs import run as _run
+from consist.runs import trace as _trace
+from consist.runs.identify import is_not_code
+from consist.settings import Settings
+from consist.step import define_step
+from consist.store.base import Store
+from consist.store.embedded import EmbeddedStore
+from consist.store.unindexed import UnindexedStore
+from consist.types import ACCESS_MODES, HASHING_STRATEGIES, PathLike, check_option
+from consist.workflow import scenario as _scenario
+from consist.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlmodel import SQLModel
+
+    from consist.models.run import ConsistRecord, Run
+    from consist.query import artifacts as find_artifacts_
+    from consist.query import ask, lineage
+    from consist.query import runs as find_runs_
+    from consist.views import hybrid
+else:
+    find_runs_ = LazyRoom("consist.query.runs")
+    find_artifacts_ = LazyRoom("consist.query.artifacts")
+    lineage = LazyRoom("consist.query.lineage")
+    ask = LazyRoom("consist.query.ask")
+    hybrid = LazyRoom("consist.views.hybrid")
+
+__all__ = ["Tracker"]
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+class Tracker(Workspace):
+    """Remembers what was run, on what, and with what result.
+
+    Parameters
+    ----------
+    run_dir, db_path, mounts, project_root, hashing_strategy, cache_epoch, schemas, access_mode, \
+run_subdir_fn, allow_external_paths
+        See :class:`~consist.core.tracker_config.TrackerConfig`.
+
+    Notes
+    -----
+    A tracker is extended by adding methods and hooks: verbs do not call each other through
+    ``self``, so overriding one does not change the others.
+
+    Examples
+    --------
+    >>> with Tracker(run_dir="./runs", db_path="./provenance.duckdb") as tracker:  # doctest: +SKIP
+    ...     result = tracker.run(clean, inputs={"raw": "raw.csv"}, outputs=["clean"])
+    """
+
+    def __init__(
+        self,
+        run_dir: PathLike,
+        db_path: PathLike | None = None,
+        *,
+        mounts: Mapping[str, PathLike] | None = None,
+        project_root: PathLike = ".",
+        hashing_strategy: str = "full",
+        cache_epoch: int = 1,
+        schemas: Sequence[type[SQLModel]] | None = None,
+        access_mode: str = "standard",
+        run_subdir_fn: Callable[[Run], str] | None = None,
+        allow_external_paths: bool | None = None,
+    ) -> None:
+        check_option("access_mode", access_mode, ACCESS_MODES)
+        check_option("hashing_strategy", hashing_strategy, HASHING_STRATEGIES)
+        settings = Settings.from_environment()
+        root = Path(os.path.abspath(run_dir))  # noqa: PTH100 - links are kept as given
+        database = None if db_path is None else Path(os.path.abspath(db_path))  # noqa: PTH100
+        super().__init__(
+            store=_open_store(root, database, settings),
+            files=Files.at(
+                root,
+                mounts,
+                memo_path=None if database is None else f"{database}.journal/memo.sqlite",
+                strategy="fast" if hashing_strategy == "fast" else "full",
+            ),
+            formats=Formats(),
+            active=ActiveRuns(),
+            hooks=Hooks(),
+            identity=CodeIdentity(project_root),
+            settings=settings,
+            run_dir=root,
+            db_path=database,
+            project_root=Path(os.path.abspath(project_root)),  # noqa: PTH100
+            cache_epoch=_epoch(cache_epoch),
+            access_mode=access_mode,
+            allow_external_paths=(
+                settings.allow_external_paths
+                if allow_external_paths is None
+                else allow_external_paths
+            ),
+            run_subdir_fn=run_subdir_fn,
+            schemas=_by_name(schemas),
+        )
+        self.identity = CodeIdentity(
+            self.project_root, lambda path: is_not_code(self, path), self.files.digest
+        )
+
+    @classmethod
+    def from_config(cls, config: TrackerConfig) -> Tracker:
+        """Build a tracker from a :class:`~consist.core.tracker_config.TrackerConfig`."""
+        return cls(**{field.name: getattr(config, field.name) for field in fields(config)})
+
+    # ------------------------------------------------------------ life
+
+    def close(self) -> None:
+        """Finish what is pending, merge what can be merged in two seconds, release every file.
+
+        A closed tracker records nothing more; closing it again does nothing.
+        """
+        if not self.closed:
+            self.closed = True
+            self.files.close()
+            self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        database = None if self.db_path is None else str(self.db_path)
+        return f"Tracker(run_dir={str(self.run_dir)!r}, db_path={database!r})"
+
+    # ------------------------------------------------------------ run
+
+    run = _run.run
+    trace = _trace.trace
+    scenario = _scenario.scenario
+    start_run = _trace.start_run
+    begin_run = _trace.begin_run
+    end_run = _trace.end_run
+    define_step = staticmethod(define_step)
+
+    # ------------------------------------------------------------ record
+
+    log_artifact = artifacts.log_artifact
+    log_artifacts = artifacts.log_artifacts
+    log_input = artifacts.log_input
+    log_output = artifacts.log_output
+    log_dataframe = outputs.log_dataframe
+    log_meta = lifecycle.log_meta
+    capture_outputs = outputs.capture_outputs
+    output_dir = outputs.output_dir
+    output_path = outputs.output_path
+    run_artifact_dir = outputs.run_artifact_dir
+
+    # ------------------------------------------------------------ inside a hit
+
+    cached_artifacts = _trace.cached_artifacts
+    cached_output = _trace.cached_output
+    suspend_cache_options = _trace.suspend_cache_options
+    restore_cache_options = _trace.restore_cache_options
+
+    # ------------------------------------------------------------ read
+
+    load = artifacts.load
+    load_df = artifacts.load_df
+    load_relation = artifacts.load_relation
+
+    load_run_output = find_artifacts_.load_run_output
+    load_input_bundle = find_artifacts_.load_input_bundle
+
+    # ------------------------------------------------------------ ask
+
+    get_run = find_runs_.get_run
+    find_run = find_runs_.find_run
+    find_runs = find_runs_.find_runs
+    find_latest_run = find_runs_.find_latest_run
+    get_latest_run_id = find_runs_.get_latest_run_id
+    find_matching_run = find_runs_.find_matching_run
+    get_run_record = find_runs_.get_run_record
+    get_run_config = find_runs_.get_run_config
+    history = find_runs_.history
+    get_artifact = find_artifacts_.get_artifact
+    get_artifact_by_uri = find_artifacts_.get_artifact_by_uri
+    find_artifacts = find_artifacts_.find_artifacts
+    get_artifacts_for_run = find_artifacts_.get_artifacts_for_run
+    get_run_inputs = find_artifacts_.get_run_inputs
+    get_run_outputs = find_artifacts_.get_run_outputs
+    get_run_artifact = find_artifacts_.get_run_artifact
+    resolve_historical_path = find_artifacts_.resolve_historical_path
+    get_artifact_lineage = lineage.get_artifact_lineage
+    print_lineage = lineage.print_lineage
+    run_query = ask.run_query
+    create_view = hybrid.create_view
+
+    # ------------------------------------------------------------ facts
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the active run is a cache hit; false where none is active."""
+        run = self.active.find()
+        return run is not None and run.hit is not None
+
+    @property
+    def last_run(self) -> ConsistRecord | None:
+        """Everything about the run that this tracker ended last; ``None`` before the first."""
+        document = self.memory.get("last_run")
+        if document is None:
+            return None
+        from consist.models.run import ConsistRecord
+
+        return ConsistRecord(document, self.path_of)
+
+    @property
+    def registered_schemas(self) -> Mapping[str, type[SQLModel]]:
+        """The registered SQLModel classes by name, read-only."""
+        return MappingProxyType(dict(self.schemas))
+
+    @property
+    def engine(self) -> Engine | None:
+        """SQLAlchemy engine over everything acknowledged; ``None`` without a database.
+
+        Its connections attach the database file only while they are checked out.
+        """
+        return self.store.engine
+
+    @property
+    def metadata_store(self) -> Store:
+        """The store, as the home of runs, artifacts and links."""
+        return self.store
+
+    @property
+    def hot_data_store(self) -> Store:
+        """The store, as the home of ingested rows; the same file."""
+        return self.store
+
+    def resolve_uri(self, uri: str) -> str:
+        """Return the absolute path that a portable URI means on this machine.
+
+        Parameters
+        ----------
+        uri : str
+            ``scheme://…`` of a mount, ``./…`` and ``workspace://…`` in ``run_dir``, ``file://…``
+            or an absolute path. An unknown scheme gives the best effort.
+
+        Raises
+        ------
+        ValueError
+            If the path would leave its root.
+        """
+        return self.files.mounts.resolve_uri(uri)
+
+    def set_run_subdir_fn(self, fn: Callable[[Run], str] | None) -> None:
+        """Let ``fn(run)`` name the output folder of each run; ``None`` restores the default."""
+        self.run_subdir_fn = fn
+
+    # ------------------------------------------------------------ hooks
+
+    def on_run_start(self, callback: C) -> C:
+        """Call ``callback(run)`` when a run starts, before any code of it; return the callback."""
+        self.hooks.start.append(callback)
+        return callback
+
+    def on_run_complete(self, callback: C) -> C:
+        """Call ``callback(run, outputs)`` when a run completes; return the callback."""
+        self.hooks.complete.append(callback)
+        return callback
+
+    def on_run_failed(self, callback: C) -> C:
+        """Call ``callback(run, error)`` when a run fails; return the callback."""
+        self.hooks.failed.append(callback)
+        return callback
+
+
+def _open_store(run_dir: Path, db_path: Path | None, settings: Settings) -> Store:
+    if db_path is None:
+        return UnindexedStore(run_dir)
+    if db_path.is_dir():
+        raise UsageError(f"db_path is a folder: {db_path}")
+    return EmbeddedStore(db_path, run_dir, settings)
+
+
+def _epoch(epoch: object) -> int:
+    if not isinstance(epoch, int) or isinstance(epoch, bool):
+        raise WrongType(f"cache_epoch={epoch!r} is not a whole number")
+    return epoch
+
+
+def _by_name(schemas: Sequence[type[SQLModel]] | None) -> dict[str, type[SQLModel]]:
+    return {schema.__name__: schema for schema in schemas or ()}

@@ -1,0 +1,445 @@
+"""Every error that Consist raises, drawn as one tree.
+
+::
+
+    ConsistError
+    ├── UsageError                    a call that cannot mean anything (ValueError)
+    │   ├── InvalidOption             an option has a value it does not know
+    │   ├── InvalidKey                an artifact key breaks the key rules
+    │   ├── InvalidMetadata           run metadata, tags or names break a limit
+    │   ├── InvalidRunId              a run id cannot be recorded
+    │   ├── AmbiguousOutput           one output was asked for, several exist
+    │   ├── NoSingleMatch             exactly one run was asked for
+    │   └── PathEscape                a path leaves the folder it belongs to
+    ├── WrongType                     an argument of a type nobody accepts (TypeError)
+    │   └── UnhashableValue           a config value that identity cannot digest
+    ├── IdentityError                 something could not be digested (RuntimeError)
+    │   └── CodeIdentityUnavailableError
+    ├── InputMissing                  an input is not there (FileNotFoundError)
+    ├── FileGone                      recorded bytes are not there (FileNotFoundError)
+    ├── SnapshotMissing               a run left no snapshot here (FileNotFoundError)
+    ├── InputChanged                  a recorded input has other bytes now (ValueError)
+    ├── HashMismatch                  a stated content hash is wrong (ValueError)
+    ├── UnsupportedFormat             no driver can do what was asked (ValueError)
+    ├── UnknownKey                    nothing is stored under this key (KeyError)
+    ├── RunStateError                 not possible in the present state (RuntimeError)
+    │   ├── NoActiveRun
+    │   ├── RunAlreadyActive
+    │   ├── NoDatabase
+    │   ├── NoTracker
+    │   ├── ReadOnlyTracker
+    │   └── TrackerClosed
+    ├── OutputError                   a step broke its own promise (RuntimeError)
+    │   ├── OutputMissing
+    │   └── OutputMismatch
+    ├── MissingExtra                  an optional library is not installed (ImportError)
+    ├── NotSupportedYet               documented, and not built in this version
+    └── StoreError                    the record could not be read or written (RuntimeError)
+        ├── StoreLocked
+        ├── StoreUnwritable
+        ├── StoreDamaged
+        └── StoreTooNew
+
+Each class also subclasses the builtin that callers expect, so ``except ValueError`` works as
+well. Facts are positional arguments, which lets every error cross a process pool; a remedy is a
+note (:meth:`BaseException.add_note`), which tracebacks and the command line print below it.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+_E = TypeVar("_E", bound=BaseException)
+
+
+def hint(error: _E, remedy: str) -> _E:
+    """Attach ``remedy`` to ``error`` as a note and return the error, ready to be raised."""
+    error.add_note(remedy)
+    return error
+
+
+class ConsistError(Exception):
+    """Base of every error of this library."""
+
+
+class ConsistWarning(UserWarning):
+    """Base of every warning of this library."""
+
+
+# ---------------------------------------------------------------- usage
+
+
+class UsageError(ConsistError, ValueError):
+    """A call that cannot mean anything."""
+
+
+class InvalidOption(UsageError):
+    """An option has a value it does not know."""
+
+    def __init__(self, option: str, value: object, allowed: tuple[str, ...]) -> None:
+        super().__init__(option, value, allowed)
+        self.option, self.value, self.allowed = option, value, allowed
+
+    def __str__(self) -> str:
+        return f"{self.option}={self.value!r} is not one of {', '.join(map(repr, self.allowed))}"
+
+
+class InvalidKey(UsageError):
+    """An artifact key breaks the key rules."""
+
+    def __init__(self, key: object, reason: str) -> None:
+        super().__init__(key, reason)
+        self.key, self.reason = key, reason
+
+    def __str__(self) -> str:
+        return f"artifact key {self.key!r} {self.reason}"
+
+
+class InvalidMetadata(UsageError):
+    """Run metadata, a tag or a name breaks a limit."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(what, reason)
+        self.what, self.reason = what, reason
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.reason}"
+
+
+class InvalidRunId(UsageError):
+    """A run id cannot be recorded."""
+
+    def __init__(self, run_id: object, reason: str) -> None:
+        super().__init__(run_id, reason)
+        self.run_id, self.reason = run_id, reason
+
+    def __str__(self) -> str:
+        return f"run id {self.run_id!r} {self.reason}"
+
+
+class AmbiguousOutput(UsageError):
+    """One output was asked for and several exist, or none."""
+
+    def __init__(self, run_id: str, keys: tuple[str, ...]) -> None:
+        super().__init__(run_id, keys)
+        self.run_id, self.keys = run_id, keys
+
+    def __str__(self) -> str:
+        if not self.keys:
+            return f"run {self.run_id!r} has no outputs"
+        return f"run {self.run_id!r} has several outputs: {', '.join(self.keys)}"
+
+
+class NoSingleMatch(UsageError):
+    """Exactly one run was asked for and another number was found."""
+
+    def __init__(self, found: int, filters: str) -> None:
+        super().__init__(found, filters)
+        self.found, self.filters = found, filters
+
+    def __str__(self) -> str:
+        count = "no run" if self.found == 0 else f"{self.found} runs"
+        return f"{count} found for {self.filters or 'no filters'}"
+
+
+class PathEscape(UsageError):
+    """A path leaves the folder it belongs to."""
+
+    def __init__(self, path: str, root: str) -> None:
+        super().__init__(path, root)
+        self.path, self.root = path, root
+
+    def __str__(self) -> str:
+        return f"{self.path!r} lies outside {self.root!r}"
+
+
+class WrongType(ConsistError, TypeError):
+    """An argument has a type that nobody accepts there."""
+
+
+class UnhashableValue(WrongType):
+    """A value has no defined identity."""
+
+    def __init__(self, key_path: str, type_name: str) -> None:
+        super().__init__(key_path, type_name)
+        self.key_path, self.type_name = key_path, type_name
+
+    def __str__(self) -> str:
+        return f"{self.key_path} is a {self.type_name}, which has no defined identity"
+
+
+# ---------------------------------------------------------------- identity
+
+
+class IdentityError(ConsistError, RuntimeError):
+    """Something could not be digested."""
+
+
+class CodeIdentityUnavailableError(IdentityError):
+    """The identity of the code cannot be obtained in the mode that was asked for."""
+
+    def __init__(self, mode: str, reason: str) -> None:
+        super().__init__(mode, reason)
+        self.mode, self.reason = mode, reason
+
+    def __str__(self) -> str:
+        return f"code identity {self.mode!r} is not available: {self.reason}"
+
+
+# ---------------------------------------------------------------- files and keys
+
+
+class InputMissing(ConsistError, FileNotFoundError):
+    """A declared input is not there."""
+
+    def __init__(self, key: str, path: str) -> None:
+        super().__init__(key, path)
+        self.key, self.path = key, path
+
+    def __str__(self) -> str:
+        return f"input {self.key!r} does not exist: {self.path}"
+
+
+class FileGone(ConsistError, FileNotFoundError):
+    """The recorded bytes of an artifact are not where they were."""
+
+    def __init__(self, key: str, tried: tuple[str, ...]) -> None:
+        super().__init__(key, tried)
+        self.key, self.tried = key, tried
+
+    def __str__(self) -> str:
+        return f"no file for artifact {self.key!r} at {', '.join(self.tried)}"
+
+
+class SnapshotMissing(ConsistError, FileNotFoundError):
+    """A run left no readable snapshot here."""
+
+    def __init__(self, run_id: str, path: str) -> None:
+        super().__init__(run_id, path)
+        self.run_id, self.path = run_id, path
+
+    def __str__(self) -> str:
+        return f"no snapshot of run {self.run_id!r} at {self.path}"
+
+
+class InputChanged(ConsistError, ValueError):
+    """A recorded input no longer has the content it had."""
+
+    def __init__(self, key: str, recorded: str, found: str) -> None:
+        super().__init__(key, recorded, found)
+        self.key, self.recorded, self.found = key, recorded, found
+
+    def __str__(self) -> str:
+        return f"input {self.key!r} changed: recorded {self.recorded}, found {self.found}"
+
+
+class HashMismatch(ConsistError, ValueError):
+    """A stated content hash is not that of the file."""
+
+    def __init__(self, path: str, stated: str, found: str) -> None:
+        super().__init__(path, stated, found)
+        self.path, self.stated, self.found = path, stated, found
+
+    def __str__(self) -> str:
+        return f"content hash of {self.path} is {self.found}, not {self.stated}"
+
+
+class UnsupportedFormat(ConsistError, ValueError):
+    """No driver can do what was asked with this format."""
+
+    def __init__(self, driver: str, action: str) -> None:
+        super().__init__(driver, action)
+        self.driver, self.action = driver, action
+
+    def __str__(self) -> str:
+        return f"driver {self.driver!r} cannot {self.action}"
+
+
+class UnknownKey(ConsistError, KeyError):
+    """Nothing is stored under this key."""
+
+    def __init__(self, key: str, where: str, known: tuple[str, ...]) -> None:
+        super().__init__(key, where, known)
+        self.key, self.where, self.known = key, where, known
+
+    def __str__(self) -> str:
+        known = ", ".join(self.known) if self.known else "none"
+        return f"no {self.key!r} in {self.where}; known keys: {known}"
+
+
+# ---------------------------------------------------------------- state
+
+
+class RunStateError(ConsistError, RuntimeError):
+    """Not possible in the present state of runs and trackers."""
+
+
+class NoActiveRun(RunStateError):
+    """A call that belongs into a run was made outside one, or several runs could be meant."""
+
+    def __init__(self, action: str, candidates: tuple[str, ...] = ()) -> None:
+        super().__init__(action, candidates)
+        self.action, self.candidates = action, candidates
+
+    def __str__(self) -> str:
+        if not self.candidates:
+            return f"{self.action} needs an active run and there is none"
+        return f"{self.action} needs one active run; open are {', '.join(self.candidates)}"
+
+
+class RunAlreadyActive(RunStateError):
+    """A run was begun while another one, or one of the same id, is active."""
+
+    def __init__(self, active: str, asked: str) -> None:
+        super().__init__(active, asked)
+        self.active, self.asked = active, asked
+
+    def __str__(self) -> str:
+        return f"cannot begin run {self.asked!r}: run {self.active!r} is active"
+
+
+class NoDatabase(RunStateError):
+    """The tracker has no ``db_path``, and the call cannot do without a database."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__(action)
+        self.action = action
+
+    def __str__(self) -> str:
+        return f"{self.action} needs a tracker with a db_path"
+
+
+class NoTracker(RunStateError):
+    """A module-level verb was called with no tracker in reach."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__(action)
+        self.action = action
+
+    def __str__(self) -> str:
+        return f"consist.{self.action} needs a tracker: none is active and none was passed"
+
+
+class ReadOnlyTracker(RunStateError):
+    """The access mode of the tracker does not allow the call."""
+
+    def __init__(self, action: str, access_mode: str) -> None:
+        super().__init__(action, access_mode)
+        self.action, self.access_mode = action, access_mode
+
+    def __str__(self) -> str:
+        return f"a tracker in access mode {self.access_mode!r} cannot {self.action}"
+
+
+class TrackerClosed(RunStateError):
+    """The tracker was closed."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__(action)
+        self.action = action
+
+    def __str__(self) -> str:
+        return f"cannot {self.action}: the tracker is closed"
+
+
+# ---------------------------------------------------------------- outputs
+
+
+class OutputError(ConsistError, RuntimeError):
+    """A step broke a promise about its outputs."""
+
+
+class OutputMissing(OutputError):
+    """Declared outputs were not produced."""
+
+    def __init__(self, run_id: str, missing: tuple[str, ...]) -> None:
+        super().__init__(run_id, missing)
+        self.run_id, self.missing = run_id, missing
+
+    def __str__(self) -> str:
+        return f"run {self.run_id!r} did not produce {', '.join(self.missing)}"
+
+
+class OutputMismatch(OutputError):
+    """The number or the names of the returned outputs are not those declared."""
+
+    def __init__(self, run_id: str, declared: tuple[str, ...], returned: str) -> None:
+        super().__init__(run_id, declared, returned)
+        self.run_id, self.declared, self.returned = run_id, declared, returned
+
+    def __str__(self) -> str:
+        declared = ", ".join(self.declared)
+        return f"run {self.run_id!r} declared outputs {declared} and returned {self.returned}"
+
+
+class MissingExtra(ConsistError, ImportError):
+    """An optional library is not installed."""
+
+    def __init__(self, purpose: str, extra: str) -> None:
+        super().__init__(purpose, extra)
+        self.purpose, self.extra = purpose, extra
+
+    def __str__(self) -> str:
+        return f"{self.purpose} needs: pip install 'consist[{self.extra}]'"
+
+
+class NotSupportedYet(ConsistError, NotImplementedError):
+    """A documented feature is not part of this version; better said than ignored."""
+
+    def __init__(self, feature: str) -> None:
+        super().__init__(feature)
+        self.feature = feature
+
+    def __str__(self) -> str:
+        return f"{self.feature} is not supported by this version of Consist"
+
+
+# ---------------------------------------------------------------- store
+
+
+class StoreError(ConsistError, RuntimeError):
+    """The record could not be read or written."""
+
+
+class StoreLocked(StoreError):
+    """Another process holds the database and did not let go in time."""
+
+    def __init__(self, path: str, holder: str, waited: float) -> None:
+        super().__init__(path, holder, waited)
+        self.path, self.holder, self.waited = path, holder, waited
+
+    def __str__(self) -> str:
+        return f"{self.path} is held by {self.holder} (waited {self.waited:.1f} s)"
+
+
+class StoreUnwritable(StoreError):
+    """A record could not be written: disk full, read-only folder or no permission."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"cannot write {self.path}: {self.reason}"
+
+
+class StoreDamaged(StoreError):
+    """A stored file cannot be read as what it should be."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{self.path} is damaged: {self.reason}"
+
+
+class StoreTooNew(StoreError):
+    """The store was written by a newer version of this library."""
+
+    def __init__(self, path: str, found: int, known: int) -> None:
+        super().__init__(path, found, known)
+        self.path, self.found, self.known = path, found, known
+
+    def __str__(self) -> str:
+        return f"{self.path} has format {self.found}; this library knows up to {self.known}"

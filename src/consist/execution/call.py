@@ -1,0 +1,34 @@
+"""The port behind which a prepared call is executed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class PreparedCall:
+    """A call whose arguments are all there.
+
+    Attributes
+    ----------
+    fn : callable or None
+        What to call; ``None`` where the executor knows without.
+    kwargs : mapping
+        Arguments by name.
+    options : mapping
+        What the executor itself needs, such as a container image.
+    """
+
+    fn: Callable[..., Any] | None
+    kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Executor(Protocol):
+    """Executes prepared calls; others register under the entry point ``consist.executors``."""
+
+    def execute(self, call: PreparedCall) -> Any:
+        """Execute the call and return what it returns."""
+        ...

@@ -1,0 +1,79 @@
+"""What makes two runs the same: values in, digests out.
+
+The signature of a run combines three digests (:mod:`.signature`): of its code (:mod:`.code`), its
+config (:mod:`.canonical`) and its inputs (:mod:`.files`). Nothing here reads a database, knows a
+tracker or decides a cache hit. Every pre-image carries its kind and version; golden values in the
+tests keep them from changing by accident.
+"""
+
+from consist.identity.canonical import VERSIONS, check_config_keys, digest, encode
+from consist.identity.carried import Carried, carried_values
+from consist.identity.code import MODES, CodeDigest, CodeIdentity, code_digest, extra_deps
+from consist.identity.files import (
+    Entry,
+    digest_many,
+    digest_path,
+    directory_digest,
+    fast_digest,
+    file_digest,
+    scan_directory,
+    tree_digest,
+)
+from consist.identity.plain import MASK, plain
+from consist.identity.repository import SOURCE_SUFFIXES, repo_git
+from consist.identity.signature import (
+    InputIdentity,
+    RunFields,
+    config_digest,
+    content_digest,
+    identity_label,
+    inputs_digest,
+    label_identity_inputs,
+    signature,
+)
+from consist.identity.sources import (
+    callable_module,
+    callable_source,
+    caller_module,
+    is_project_source,
+    qualified_name,
+)
+
+__all__ = [
+    "MASK",
+    "MODES",
+    "SOURCE_SUFFIXES",
+    "VERSIONS",
+    "Carried",
+    "CodeDigest",
+    "CodeIdentity",
+    "Entry",
+    "InputIdentity",
+    "RunFields",
+    "callable_module",
+    "callable_source",
+    "caller_module",
+    "carried_values",
+    "check_config_keys",
+    "code_digest",
+    "config_digest",
+    "content_digest",
+    "digest",
+    "digest_many",
+    "digest_path",
+    "directory_digest",
+    "encode",
+    "extra_deps",
+    "fast_digest",
+    "file_digest",
+    "identity_label",
+    "inputs_digest",
+    "is_project_source",
+    "label_identity_inputs",
+    "plain",
+    "qualified_name",
+    "repo_git",
+    "scan_directory",
+    "signature",
+    "tree_digest",
+]

@@ -1,0 +1,215 @@
+"""Code identity: which code a run executes, in the mode that the user chose.
+
+=================== ============================================================================
+mode                what counts
+=================== ============================================================================
+``repo_git``        the state of the project in git (:mod:`.repository`)
+``callable_module`` the file, or notebook cell, that defines the callable
+``callable_source`` the callable's own source
+=================== ============================================================================
+
+In every mode count: the qualified name and the source of the callable itself, so that two of one
+name in one file are two, and that a notebook cell counts beside a repository; what the callable
+carries (:mod:`.carried`); and the paths that the user adds. A ``with`` block has no callable. In
+its place stands the function, or the top level of the module, that the block stands in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import NamedTuple
+
+from consist.errors import CodeIdentityUnavailableError, InputMissing, InvalidOption
+from consist.identity.canonical import digest
+from consist.identity.carried import NOTHING, Carried, carried_values
+from consist.identity.files import DigestFile, PathLike, digest_path
+from consist.identity.repository import nothing_excluded, repo_git
+from consist.identity.sources import (
+    Place,
+    code_of,
+    module_digest,
+    qualified_name,
+    source_digest,
+)
+
+MODES = ("repo_git", "callable_module", "callable_source")
+
+ExtraDeps = tuple[tuple[str, str], ...]
+
+_MOST_REMEMBERED = 10_000
+
+
+class CodeDigest(NamedTuple):
+    """The identity of a piece of code, and what it was made of.
+
+    Attributes
+    ----------
+    digest : str
+        What takes part in the signature.
+    mode : str
+        How it was obtained.
+    value : str
+        The digest that the mode asks for.
+    name : str
+        Qualified name of the callable, or of the function around a block.
+    source : str or None
+        Digest of its source; None if it is not written in Python.
+    carried : Carried
+        What the callable carried at that moment.
+    extra_deps : tuple of (str, str)
+        Paths that the user added, with their digests.
+    """
+
+    digest: str
+    mode: str
+    value: str
+    name: str
+    source: str | None
+    carried: Carried = NOTHING
+    extra_deps: ExtraDeps = ()
+
+
+class CodeIdentity:
+    """Finds out what code is, and remembers it for as long as the code is loaded.
+
+    Parameters
+    ----------
+    project_root
+        Folder of the project.
+    is_excluded
+        Tells of a path in the project that it is not code; see :func:`.repository.repo_git`.
+    digest_path
+        What digests a file or a directory.
+    """
+
+    def __init__(
+        self,
+        project_root: PathLike,
+        is_excluded: Callable[[Path], bool] = nothing_excluded,
+        digest_path: DigestFile = digest_path,
+    ) -> None:
+        self.project_root = Path(project_root)
+        self._is_excluded = is_excluded
+        self._digest_path = digest_path
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Forget everything, as after code was loaded anew."""
+        self._repository: str | CodeIdentityUnavailableError | None = None
+        # By id, since code objects that look alike are equal. Holding one keeps its id.
+        self._known: dict[tuple[int, str, str], tuple[CodeType, CodeDigest]] = {}
+
+    def of(self, place: Place, mode: str, extra: Iterable[PathLike] = ()) -> CodeDigest:
+        """Return the identity of a callable, or of the block that a frame stands in.
+
+        Raises
+        ------
+        ValueError
+            If nobody knows the mode.
+        CodeIdentityUnavailableError
+            If the mode has no answer here: no git repository, or no Python source.
+        InputMissing
+            If an added path does not exist.
+        """
+        if mode not in MODES:
+            raise InvalidOption("code_identity", mode, MODES)
+        bare = self._bare(place, mode)
+        carried = NOTHING if isinstance(place, FrameType) else carried_values(place)
+        added = extra_deps(extra, self.project_root, self._digest_path)
+        if carried is NOTHING and not added:
+            return bare
+        found = code_digest(mode, bare.value, bare.name, bare.source, carried, added)
+        return bare._replace(digest=found, carried=carried, extra_deps=added)
+
+    def repository(self) -> str:
+        """Return the state of the project in git, taken once.
+
+        Raises
+        ------
+        CodeIdentityUnavailableError
+            If it has none; see :func:`.repository.repo_git`.
+        """
+        if self._repository is None:
+            try:
+                self._repository = repo_git(
+                    self.project_root, self._is_excluded, digest_file=self._digest_path
+                )
+            except CodeIdentityUnavailableError as error:
+                self._repository = error
+        if isinstance(self._repository, CodeIdentityUnavailableError):
+            raise self._repository.with_traceback(None)
+        return self._repository
+
+    def _bare(self, place: Place, mode: str) -> CodeDigest:
+        """Return the identity of what does not change while the code is loaded."""
+        code, name = code_of(place), qualified_name(place)
+        key = (id(code), mode, name)
+        known = self._known.get(key)
+        if known is not None and known[0] is code:
+            return known[1]
+        source, value = _source(place, mode), self._value(place, mode)
+        found = CodeDigest(code_digest(mode, value, name, source), mode, value, name, source)
+        if code is not None:
+            if len(self._known) >= _MOST_REMEMBERED:
+                self._known.clear()
+            self._known[key] = code, found
+        return found
+
+    def _value(self, place: Place, mode: str) -> str:
+        if mode == "repo_git":
+            return self.repository()
+        if mode == "callable_source":
+            return source_digest(place)
+        return module_digest(place, self._digest_path)
+
+
+def code_digest(
+    mode: str,
+    value: str,
+    qualname: str,
+    source: str | None = None,
+    carried: Carried = NOTHING,
+    extra: ExtraDeps = (),
+) -> str:
+    """Return the digest of everything that makes the identity of a piece of code."""
+    return digest("code", mode, value, qualname, source, carried.values, extra)
+
+
+def _source(place: Place, mode: str) -> str | None:
+    try:
+        return source_digest(place)
+    except CodeIdentityUnavailableError:
+        if mode != "repo_git":
+            raise
+        return None
+
+
+def extra_deps(
+    paths: Iterable[PathLike],
+    root: PathLike | None = None,
+    digest_path: DigestFile = digest_path,
+) -> ExtraDeps:
+    """Return name and digest of files and directories that the user adds to the code identity.
+
+    Relative paths start from the current directory. A path below ``root`` is named relative to
+    it, so that the identity is the same wherever the project lies.
+
+    Raises
+    ------
+    InputMissing
+        If a path does not exist.
+    """
+    return tuple(sorted({_dep(os.fspath(path), root, digest_path) for path in paths}))
+
+
+def _dep(path: str, root: PathLike | None, digest_path: DigestFile) -> tuple[str, str]:
+    absolute = Path(path).absolute()
+    inside = root is not None and absolute.is_relative_to(Path(root).absolute())
+    name = absolute.relative_to(Path(root).absolute()) if root and inside else Path(path)
+    try:
+        return name.as_posix(), digest_path(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputMissing("code_identity_extra_deps", path) from error

@@ -1,0 +1,124 @@
+"""The documented ``Artifact`` and the table of contents that artifacts share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from pydantic import PrivateAttr
+from sqlalchemy import JSON
+from sqlmodel import Field
+
+from consist.models.base import ConsistModel, UTCDateTime, UUIDText
+from consist.models.record import ArtifactRecord
+
+__all__ = ["Artifact", "ArtifactContent"]
+
+Resolver = Callable[[ArtifactRecord], Path]
+
+
+class Artifact(ConsistModel, table=True):
+    """One recorded version of a file, or of a table or array inside one.
+
+    Attributes
+    ----------
+    id : uuid.UUID
+        Identity of this version; logging an output again makes a new one.
+    key : str
+        Semantic name, such as ``"households"``.
+    container_uri : str
+        Portable location (``scheme://…``, ``./…`` or an absolute path); see :attr:`path`.
+    root : str
+        Run folder that a ``./…`` URI belongs to, else empty.
+    table_path, array_path : str or None
+        Part inside a container file.
+    driver : str
+        Format, for example ``"parquet"``.
+    hash : str or None
+        Digest of the content when it was logged; ``fast:…`` stands for size and time only.
+    content_id : uuid.UUID or None
+        Shared by all artifacts of equal content and driver.
+    parent_artifact_id : uuid.UUID or None
+        Container that this artifact is a part of.
+    run_id : str or None
+        Run that produced it; ``None`` for raw inputs.
+    run_signature : str or None
+        Signature of that run.
+    meta : dict
+        Free metadata.
+    created_at : datetime.datetime
+        When it was logged, in UTC.
+    """
+
+    __tablename__ = "artifact"  # pyright: ignore[reportAssignmentType]
+
+    id: UUID = Field(primary_key=True, sa_type=UUIDText)
+    key: str
+    container_uri: str
+    root: str = ""
+    table_path: str | None = None
+    array_path: str | None = None
+    driver: str = "unknown"
+    hash: str | None = None
+    content_id: UUID | None = Field(default=None, sa_type=UUIDText)
+    parent_artifact_id: UUID | None = Field(default=None, sa_type=UUIDText)
+    run_id: str | None = None
+    run_signature: str | None = None
+    meta: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    created_at: datetime = Field(sa_type=UTCDateTime)
+
+    _resolver: Resolver | None = PrivateAttr(default=None)
+
+    @classmethod
+    def from_record(cls, record: ArtifactRecord, resolver: Resolver | None = None) -> Artifact:
+        """Make the entity of a record; ``resolver`` gives its :attr:`path`."""
+        values = {name: getattr(record, name) for name in record.__struct_fields__}
+        for name in ("id", "content_id", "parent_artifact_id"):
+            values[name] = None if values[name] is None else UUID(values[name])
+        values["meta"] = dict(record.meta)
+        return cls(**values).bind(resolver)
+
+    def bind(self, resolver: Resolver | None) -> Artifact:
+        """Let :attr:`path` be found by ``resolver``, and return self."""
+        if self.__pydantic_private__ is None:
+            object.__setattr__(self, "__pydantic_private__", {})
+        self._resolver = resolver
+        return self
+
+    def to_record(self) -> ArtifactRecord:
+        """Return the frozen record of this entity."""
+        values = {name: getattr(self, name) for name in ArtifactRecord.__struct_fields__}
+        for name in ("id", "content_id", "parent_artifact_id"):
+            values[name] = None if values[name] is None else str(values[name])
+        return ArtifactRecord(**values)
+
+    @property
+    def resolver(self) -> Resolver | None:
+        """What finds :attr:`path`; a tracker's own rule as long as it made the artifact."""
+        return (self.__pydantic_private__ or {}).get("_resolver")
+
+    @property
+    def path(self) -> Path:
+        """Where the bytes should be on this machine, found anew at each access.
+
+        The file need not exist: a cache hit gives back records, not bytes.
+        """
+        if self.resolver is not None:
+            return self.resolver(self.to_record())
+        uri = self.container_uri
+        return Path(self.root, uri[2:]) if uri.startswith("./") and self.root else Path(uri)
+
+
+class ArtifactContent(ConsistModel, table=True):
+    """One distinct content, however many artifacts have it."""
+
+    __tablename__ = "artifact_content"  # pyright: ignore[reportAssignmentType]
+
+    id: UUID = Field(primary_key=True, sa_type=UUIDText)
+    content_hash: str
+    driver: str
+    created_at: datetime = Field(sa_type=UTCDateTime)
+    meta: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)

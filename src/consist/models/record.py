@@ -1,0 +1,217 @@
+"""Frozen records and their one JSON codec.
+
+A :class:`RunDocument` is everything that is known of one run. The same bytes are the payload of a
+journal record and, indented, the JSON snapshot of the run, so that either can rebuild the other.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+from uuid import UUID, uuid5
+
+import msgspec
+
+Direction = Literal["input", "output"]
+RunStatus = Literal["running", "completed", "failed", "interrupted"]
+
+FORMAT_VERSION = 1
+"""Version of the record format; an older library leaves newer records alone and says so."""
+
+Raw = msgspec.Raw
+NULL = msgspec.Raw(b"null")
+"""JSON null, embedded where a document has no such part."""
+
+_CONTENT_NAMESPACE = UUID("6b1f1b0e-6f0b-4c39-9d5e-0d6d5a4c7a11")
+
+
+class ArtifactRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One recorded version of a file or of a part of one.
+
+    ``root`` and ``container_uri`` together are its location: two run folders are two roots, so
+    ``./x`` below each of them is two places. ``run_signature`` is the signature of the producing
+    run, denormalised because it is what a consumer's identity needs.
+    """
+
+    id: str
+    key: str
+    container_uri: str
+    root: str = ""
+    driver: str = "unknown"
+    hash: str | None = None
+    content_id: str | None = None
+    table_path: str | None = None
+    array_path: str | None = None
+    parent_artifact_id: str | None = None
+    run_id: str | None = None
+    run_signature: str | None = None
+    meta: dict[str, Any] = {}
+    created_at: datetime
+
+    @property
+    def location(self) -> tuple[str, str, str | None, str | None]:
+        """Where the recorded bytes lie: root, URI and the path inside a container."""
+        return (self.root, self.container_uri, self.table_path, self.array_path)
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The row of one run; field by field the columns of table ``run``."""
+
+    id: str
+    uid: str
+    requested_id: str
+    attempt: int = 1
+    parent_run_id: str | None = None
+    status: str = "running"
+    model_name: str
+    description: str | None = None
+    year: int | None = None
+    iteration: int | None = None
+    stage: str | None = None
+    phase: str | None = None
+    tags: tuple[str, ...] = ()
+    config_hash: str | None = None
+    git_hash: str | None = None
+    input_hash: str | None = None
+    signature: str | None = None
+    meta: dict[str, Any] = {}
+    started_at: datetime
+    ended_at: datetime | None = None
+    created_at: datetime
+    updated_at: datetime
+
+
+class FacetRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How the facet of a run is to be stored: its namespace, its schema, whether it is indexed."""
+
+    namespace: str
+    schema_name: str | None = None
+    schema_version: str | None = None
+    index: bool = True
+
+
+class ProcessRecord(msgspec.Struct, frozen=True):
+    """Which process a run belongs to; told apart from a later one of the same pid by its start."""
+
+    host: str
+    pid: int
+    started: float
+
+
+class Extra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the documented snapshot has no place for.
+
+    Attributes
+    ----------
+    content_signature : str or None
+        The signature computed with every input by content; the second chance of a look-up.
+    reusable : bool
+        Whether the run may ever be a cache source.
+    claimed : bool
+        Whether the id was asked for by name.
+    block : bool
+        Whether the run was an inline block, whose outputs the code around it decides.
+    input_digests : dict
+        Digest of each declared input when the run began, by artifact id.
+    late_inputs : tuple of str
+        Artifact ids that were logged as inputs while the run was active.
+    supersedes : tuple of str
+        Internal ids of runs that are never cache sources again.
+    facet : FacetRecord or None
+        How to store ``facet``.
+    process : ProcessRecord or None
+        Who executed the run.
+    """
+
+    content_signature: str | None = None
+    reusable: bool = True
+    claimed: bool = False
+    block: bool = False
+    input_digests: dict[str, str | None] = {}
+    late_inputs: tuple[str, ...] = ()
+    supersedes: tuple[str, ...] = ()
+    facet: FacetRecord | None = None
+    process: ProcessRecord | None = None
+
+
+class RunDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is known of one run."""
+
+    run: RunRecord
+    inputs: tuple[ArtifactRecord, ...] = ()
+    outputs: tuple[ArtifactRecord, ...] = ()
+    cached_run: msgspec.Raw = NULL
+    config: msgspec.Raw = NULL
+    facet: dict[str, Any] | None = None
+    extra: Extra = Extra()
+
+    @property
+    def is_hit(self) -> bool:
+        """Whether the run gave back what another one had done."""
+        return bool(self.run.meta.get("cache_hit"))
+
+    @property
+    def is_source(self) -> bool:
+        """Whether a later run of the same signature may take its outputs."""
+        run = self.run
+        return (
+            run.status == "completed"
+            and run.signature is not None
+            and self.extra.reusable
+            and not self.is_hit
+        )
+
+
+class RunEvent(msgspec.Struct, frozen=True, tag="run", tag_field="kind"):
+    """A run began, ended or was corrected; the document replaces what was known."""
+
+    doc: RunDocument
+
+
+class LogEvent(msgspec.Struct, frozen=True, tag="log", tag_field="kind"):
+    """Artifacts were logged into a run that is still active."""
+
+    uid: str
+    run_id: str
+    direction: Direction
+    artifacts: tuple[ArtifactRecord, ...]
+
+
+class RowEvent(msgspec.Struct, frozen=True, tag="row", tag_field="kind"):
+    """The row of a run is now this; its artifacts, config and facet are as before."""
+
+    run: RunRecord
+
+
+Event: TypeAlias = RunEvent | LogEvent | RowEvent
+
+_encoder = msgspec.json.Encoder(enc_hook=str)
+_document_decoder = msgspec.json.Decoder(RunDocument)
+_event_decoder = msgspec.json.Decoder(RunEvent | LogEvent | RowEvent)
+
+encode = _encoder.encode
+"""Any record or plain value as compact JSON."""
+
+decode_document = _document_decoder.decode
+decode_event = _event_decoder.decode
+replace = msgspec.structs.replace
+
+
+def raw(value: object) -> msgspec.Raw:
+    """``value`` encoded once, to be embedded in documents as it is."""
+    return msgspec.Raw(encode(value))
+
+
+def encode_run_event(document: bytes) -> bytes:
+    """Return the journal payload of an encoded document, without encoding it again."""
+    return b'{"kind":"run","doc":' + document + b"}"
+
+
+def indent(document: bytes) -> bytes:
+    """Return an encoded document as people like to read it."""
+    return msgspec.json.format(document, indent=2)
+
+
+def content_id(digest: str | None, driver: str) -> str | None:
+    """Return the id that all artifacts of equal bytes and driver share, if a digest is known."""
+    return None if digest is None else str(uuid5(_CONTENT_NAMESPACE, f"{driver}:{digest}"))

@@ -1,0 +1,132 @@
+"""What a run gives back to its caller.
+
+Entities are made when they are first read: a hit that nobody looks into never imports SQLModel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from consist.errors import AmbiguousOutput, UnknownKey
+from consist.models.record import ArtifactRecord, RunRecord
+
+if TYPE_CHECKING:
+    from consist.models.artifact import Artifact, Resolver
+    from consist.models.run import Run
+
+__all__ = ["RunArtifacts", "RunResult"]
+
+
+class RunResult:
+    """Outcome of a function-shaped run.
+
+    Attributes
+    ----------
+    cache_hit : bool
+        Whether an earlier run was given back instead of executing.
+    value : object
+        What the function returned; ``None`` on a hit.
+    """
+
+    def __init__(
+        self,
+        run: RunRecord,
+        outputs: Sequence[ArtifactRecord],
+        *,
+        cache_hit: bool,
+        resolver: Resolver,
+        value: Any = None,
+    ) -> None:
+        self.cache_hit = cache_hit
+        self.value = value
+        self._run = run
+        self._outputs = outputs
+        self._resolver = resolver
+
+    def __repr__(self) -> str:
+        keys = ", ".join(record.key for record in self._outputs)
+        return f"RunResult(run_id={self.run_id!r}, cache_hit={self.cache_hit}, outputs=[{keys}])"
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run."""
+        return self._run.id
+
+    @property
+    def signature(self) -> str | None:
+        """What makes two runs the same."""
+        return self._run.signature
+
+    @cached_property
+    def run(self) -> Run:
+        """The recorded run."""
+        from consist.models.run import Run
+
+        return Run.from_record(self._run)
+
+    @cached_property
+    def outputs(self) -> dict[str, Artifact]:
+        """Output artifacts by key; of two with one key, the later one."""
+        from consist.models.artifact import Artifact
+
+        return {r.key: Artifact.from_record(r, self._resolver) for r in self._outputs}
+
+    @property
+    def output_records(self) -> Mapping[str, ArtifactRecord]:
+        """Output records by key, without making entities of them."""
+        return {record.key: record for record in self._outputs}
+
+    @property
+    def output(self) -> Artifact:
+        """The only output.
+
+        Raises
+        ------
+        ValueError
+            If the run has no output or several.
+        """
+        if len(self.outputs) != 1:
+            raise AmbiguousOutput(self.run_id, tuple(self.outputs))
+        return next(iter(self.outputs.values()))
+
+    def output_path(self, key: str) -> Path:
+        """Return where the output under ``key`` lies.
+
+        Raises
+        ------
+        KeyError
+            If the run has no such output.
+        """
+        if key not in self.outputs:
+            raise UnknownKey(key, f"outputs of run {self.run_id!r}", tuple(self.outputs))
+        return self.outputs[key].path
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the outcome as plain data: ids, hit or not, and output paths by key."""
+        return {
+            "run_id": self.run_id,
+            "cache_hit": self.cache_hit,
+            "outputs": {key: str(artifact.path) for key, artifact in self.outputs.items()},
+        }
+
+
+def _by_key() -> dict[str, Artifact]:
+    return {}
+
+
+@dataclass(frozen=True)
+class RunArtifacts:
+    """Artifacts of one run by key.
+
+    Attributes
+    ----------
+    inputs, outputs : dict of str to Artifact
+        Empty where the run is unknown or there is no database.
+    """
+
+    inputs: dict[str, Artifact] = field(default_factory=_by_key)
+    outputs: dict[str, Artifact] = field(default_factory=_by_key)

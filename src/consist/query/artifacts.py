@@ -1,0 +1,201 @@
+"""Find artifacts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlmodel import select
+
+from consist.artifacts.load import load
+from consist.errors import AmbiguousOutput, UnknownKey, UsageError
+from consist.models.artifact import Artifact
+from consist.models.result import RunArtifacts
+from consist.models.run import Run, RunArtifactLink
+from consist.query.ask import columns, fetch
+from consist.query.runs import get_run, meant_run_id
+from consist.types import DIRECTIONS, check_option
+
+if TYPE_CHECKING:
+    from consist.workspace import Workspace
+
+
+def get_artifact(
+    ws: Workspace, key_or_id: str | UUID, *, run_id: str | None = None
+) -> Artifact | None:
+    """Return an artifact by its id, or the latest one of a key; ``None`` if there is none.
+
+    Parameters
+    ----------
+    key_or_id : str or UUID
+        What to look for.
+    run_id : str, optional
+        Only among the inputs and outputs of this run.
+    """
+    if not ws.store.has_database:
+        return None
+    artifact = columns(Artifact)
+    identity = _as_uuid(key_or_id)
+    condition: Any = artifact.key == key_or_id if identity is None else artifact.id == identity
+    statement = select(Artifact).where(condition)
+    if run_id is not None:
+        link = columns(RunArtifactLink)
+        linked: Any = select(link.artifact_id).where(link.run_id == meant_run_id(ws, run_id))
+        statement = statement.where(artifact.id.in_(linked))
+    rows = fetch(ws, statement.order_by(artifact.created_at.desc(), artifact.id.desc()).limit(1))
+    return rows[0] if rows else None
+
+
+def _as_uuid(text: str | UUID) -> UUID | None:
+    if isinstance(text, UUID):
+        return text
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def get_artifact_by_uri(
+    ws: Workspace, uri: str, *, table_path: str | None = None, array_path: str | None = None
+) -> Artifact | None:
+    """Return the latest artifact at a portable URI, in this tracker's run folder for ``./…``."""
+    if not ws.store.has_database:
+        return None
+    artifact = columns(Artifact)
+    statement = select(Artifact).where(artifact.container_uri == uri)
+    if table_path is not None:
+        statement = statement.where(artifact.table_path == table_path)
+    if array_path is not None:
+        statement = statement.where(artifact.array_path == array_path)
+    rows = fetch(ws, statement.order_by(artifact.created_at.desc(), artifact.id.desc()))
+    own = [row for row in rows if row.root in {"", str(ws.run_dir)}]
+    return (own or rows or [None])[0]
+
+
+def find_artifacts(
+    ws: Workspace,
+    *,
+    creator: str | Run | None = None,
+    consumer: str | Run | None = None,
+    key: str | None = None,
+    limit: int = 100,
+) -> list[Artifact]:
+    """Return artifacts by the run that logged them as output or input, and by key; newest first.
+
+    Empty without a database.
+    """
+    if not ws.store.has_database:
+        return []
+    artifact = columns(Artifact)
+    statement = select(Artifact)
+    for run, direction in ((creator, "output"), (consumer, "input")):
+        if run is not None:
+            statement = statement.where(artifact.id.in_(_linked(ws, run, direction)))
+    if key is not None:
+        statement = statement.where(artifact.key == key)
+    order = (artifact.created_at.desc(), artifact.id.desc())
+    return fetch(ws, statement.order_by(*order).limit(limit))
+
+
+def _linked(ws: Workspace, run: str | Run, direction: str) -> Any:
+    run_id = meant_run_id(ws, run) if isinstance(run, str) else run.id
+    link = columns(RunArtifactLink)
+    return select(link.artifact_id).where(link.run_id == run_id, link.direction == direction)
+
+
+# ---------------------------------------------------------------- of one run
+
+
+def get_artifacts_for_run(ws: Workspace, run_id: str) -> RunArtifacts:
+    """Return the inputs and outputs of a run by key; empty if it is unknown."""
+    if not ws.store.has_database:
+        return RunArtifacts()
+    link = columns(RunArtifactLink)
+    artifact = columns(Artifact)
+    rows = fetch(
+        ws,
+        select(Artifact, link.direction)
+        .join(RunArtifactLink, link.artifact_id == artifact.id)
+        .where(link.run_id == meant_run_id(ws, run_id))
+        .order_by(artifact.created_at, artifact.id),
+    )
+    found = RunArtifacts()
+    for linked, direction in rows:
+        side = found.inputs if direction == "input" else found.outputs
+        side[linked.key] = linked
+    return found
+
+
+def get_run_inputs(ws: Workspace, run_id: str) -> dict[str, Artifact]:
+    """Return the inputs of a run by key; empty if it is unknown."""
+    return get_artifacts_for_run(ws, run_id).inputs
+
+
+def get_run_outputs(ws: Workspace, run_id: str) -> dict[str, Artifact]:
+    """Return the outputs of a run by key; empty if it is unknown."""
+    return get_artifacts_for_run(ws, run_id).outputs
+
+
+def get_run_artifact(
+    ws: Workspace,
+    run_id: str,
+    key: str | None = None,
+    key_contains: str | None = None,
+    direction: str = "output",
+) -> Artifact | None:
+    """Return one artifact of a run by its key, or by a part of it; ``None`` if there is none.
+
+    Raises
+    ------
+    ValueError
+        If several keys contain the part.
+    """
+    check_option("direction", direction, DIRECTIONS)
+    found = get_artifacts_for_run(ws, run_id)
+    side = found.inputs if direction == "input" else found.outputs
+    if key is not None:
+        return side.get(key)
+    matching = [name for name in side if key_contains is None or key_contains in name]
+    if len(matching) > 1:
+        raise AmbiguousOutput(run_id, tuple(matching))
+    return side[matching[0]] if matching else None
+
+
+def load_run_output(ws: Workspace, run_id: str, key: str, **kwargs: Any) -> Any:
+    """Read an output of a run by its key; options as for ``Tracker.load``.
+
+    Raises
+    ------
+    KeyError
+        If the run has no such output.
+    """
+    outputs = get_run_outputs(ws, run_id)
+    if key not in outputs:
+        raise UnknownKey(key, f"outputs of run {run_id!r}", tuple(outputs))
+    return load(ws, outputs[key], **kwargs)
+
+
+def load_input_bundle(ws: Workspace, run_id: str) -> dict[str, Artifact]:
+    """Return the outputs of a completed run, to be the inputs of others.
+
+    Raises
+    ------
+    ValueError
+        If the run is unknown, did not complete, or has no outputs.
+    """
+    run = get_run(ws, meant_run_id(ws, run_id)) if ws.store.has_database else None
+    if run is None:
+        raise UsageError(f"there is no run {run_id!r} to take a bundle from")
+    if run.status != "completed":
+        raise UsageError(f"run {run.id!r} is {run.status}, not a bundle")
+    outputs = get_run_outputs(ws, run.id)
+    if not outputs:
+        raise UsageError(f"run {run.id!r} has no outputs to be a bundle")
+    return outputs
+
+
+def resolve_historical_path(ws: Workspace, artifact: Artifact, run: Run) -> Path:
+    """Return where an artifact lay in the workspace of the run that made or used it."""
+    root = artifact.root or run.meta.get("_physical_run_dir")
+    return ws.files.mounts.resolve(artifact.container_uri, root)

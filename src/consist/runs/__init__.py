@@ -1,0 +1,1 @@
+"""Begin, execute, record and end runs."""

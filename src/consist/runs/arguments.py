@@ -1,0 +1,142 @@
+"""What callers may say of a run, and the frozen request that is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from consist.models.record import FacetRecord
+from consist.types import CacheOptions, ExecutionOptions, OutputPolicyOptions
+
+Mapped = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunArguments:
+    """Everything that a caller may say of a run; absent is ``None``.
+
+    ``block`` tells an inline block or manual run, whose outputs the code around it decides, from
+    a function. ``manual`` is a run of ``begin_run`` or ``start_run``. ``defaults`` are what a
+    scenario gives its steps.
+    """
+
+    fn: Callable[..., Any] | None = None
+    name: str | None = None
+    run_id: str | None = None
+    model: str | None = None
+    description: str | None = None
+    config: Any = None
+    adapter: Any = None
+    config_plan_ingest: bool = True
+    config_plan_profile_schema: bool = False
+    inputs: Any = None
+    input_keys: Any = None
+    optional_input_keys: Any = None
+    depends_on: Iterable[Any] | None = None
+    tags: Iterable[str] | None = None
+    facet: Any = None
+    facet_from: Iterable[str] | None = None
+    facet_schema_version: str | int | None = None
+    facet_index: bool | None = None
+    identity_inputs: Iterable[Any] | None = None
+    year: int | None = None
+    iteration: int | None = None
+    phase: str | None = None
+    stage: str | None = None
+    parent_run_id: str | None = None
+    outputs: Iterable[str] | None = None
+    output_paths: Mapped | None = None
+    capture_dir: Any = None
+    capture_pattern: str = "*"
+    cache_options: CacheOptions | None = None
+    output_policy: OutputPolicyOptions | None = None
+    execution_options: ExecutionOptions | None = None
+    runtime_kwargs: Mapped | None = None
+    artifact_dir: Any = None
+    allow_external_paths: bool | None = None
+    materialize_cached_output_paths: Mapped | None = None
+    materialize_cached_outputs_dir: Any = None
+    meta: Mapped = field(default_factory=dict[str, Any])
+    block: bool = False
+    manual: bool = False
+    header: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenInput:
+    """One declared input.
+
+    Attributes
+    ----------
+    name : str or None
+        Parameter or key it was given under.
+    source : object
+        Path, artifact record, or artifact.
+    bound : bool
+        Whether it may become an argument of the function.
+    """
+
+    name: str | None
+    source: Any
+    bound: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CachePlan:
+    """Cache options with every default filled in."""
+
+    mode: str = "reuse"
+    hydration: str = "metadata"
+    eager: bool = False
+    epoch: int = 1
+    version: int | None = None
+    code_identity: str | None = None
+    extra_deps: tuple[str, ...] = ()
+    output_paths: Mapping[str, str] | None = None
+    outputs_dir: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """A run that is about to be identified; checked, complete and frozen."""
+
+    fn: Callable[..., Any] | None
+    name: str
+    model: str
+    run_id: str | None
+    description: str | None
+    config: Any
+    inputs: tuple[GivenInput, ...]
+    identity_inputs: Mapping[str, str]
+    tags: tuple[str, ...]
+    facet: Mapped | None
+    facet_record: FacetRecord | None
+    year: int | None
+    iteration: int | None
+    phase: str | None
+    stage: str | None
+    parent_run_id: str | None
+    outputs: tuple[str, ...] | None
+    output_paths: Mapped
+    capture_dir: str | None
+    capture_pattern: str
+    cache: CachePlan
+    output_mismatch: str
+    output_missing: str
+    binding: str
+    executor: str
+    container: Mapped | None
+    runtime_kwargs: Mapped
+    inject_context: bool | str
+    artifact_dir: str | None
+    allow_external: bool
+    meta: Mapped
+    block: bool
+    manual: bool
+    header: bool
+
+    @property
+    def promised(self) -> frozenset[str]:
+        """Keys of the outputs that were declared."""
+        return frozenset((*(self.outputs or ()), *self.output_paths))

@@ -1,0 +1,135 @@
+"""The handle on the active run that a step's function may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from consist.active import ActiveRun
+from consist.artifacts import load as _load
+from consist.artifacts import log_artifact, log_artifacts, log_input, log_output
+from consist.artifacts.log import entity
+from consist.errors import NoActiveRun, UnknownKey
+from consist.files.places import output_dir, output_path
+from consist.runs.lifecycle import artifact_dir_of, log_meta
+from consist.runs.outputs import capture_outputs
+from consist.types import OutputCapture, PathLike
+
+if TYPE_CHECKING:
+    from consist.models.artifact import Artifact
+    from consist.models.run import Run
+    from consist.workspace import Workspace
+
+
+class RunContext:
+    r"""What a step may need of the run it is executed in, without naming a tracker.
+
+    Examples
+    --------
+    >>> def simulate(config, ctx: RunContext):
+    ...     out = ctx.output_path("results", ext="csv")
+    ...     out.write_text("a,b\\n")
+    ...     ctx.log_output(out, key="results")
+    """
+
+    def __init__(self, workspace: Workspace, run: ActiveRun) -> None:
+        self._workspace, self._run = workspace, run
+
+    def __repr__(self) -> str:
+        return f"RunContext(run_id={self._run.run_id!r})"
+
+    def _active(self, action: str) -> ActiveRun:
+        if not self._run.is_open:
+            raise NoActiveRun(action)
+        return self._run
+
+    @property
+    def run(self) -> Run:
+        """The run as recorded so far."""
+        from consist.models.run import Run
+
+        return Run.from_record(self._run.record)
+
+    @property
+    def run_dir(self) -> Path:
+        """Folder for the outputs of this run; created when first asked for."""
+        return self.output_dir()
+
+    @property
+    def inputs(self) -> dict[str, Artifact]:
+        """Input artifacts by the name they were given, or their key.
+
+        Raises
+        ------
+        RuntimeError
+            After the run has ended.
+        """
+        named = self._active("RunContext.inputs").named
+        return {name: entity(self._workspace, record) for name, record in named.items()}
+
+    def output_dir(self, namespace: str | None = None) -> Path:
+        """Return the run's output folder, or one below it, and create it.
+
+        Raises
+        ------
+        ValueError
+            If ``namespace`` leads out of the folder.
+        """
+        return output_dir(self._folder(), namespace)
+
+    def output_path(self, key: str, ext: str = "parquet") -> Path:
+        """Return ``<output folder>/<key>.<ext>``, always the same one, and create its parents.
+
+        Raises
+        ------
+        ValueError
+            If the path would leave the folder.
+        """
+        return output_path(self._folder(), key, ext)
+
+    def _folder(self) -> Path:
+        return artifact_dir_of(self._workspace, self._run)
+
+    def load(self, key_or_artifact: str | Artifact) -> Any:
+        """Read an input by its key, or any artifact, in the way of its format.
+
+        Raises
+        ------
+        KeyError
+            If there is no input of that key.
+        """
+        if not isinstance(key_or_artifact, str):
+            return _load(self._workspace, key_or_artifact)
+        inputs = self.inputs
+        if key_or_artifact not in inputs:
+            where = f"inputs of run {self._run.run_id!r}"
+            raise UnknownKey(key_or_artifact, where, tuple(inputs))
+        return _load(self._workspace, inputs[key_or_artifact])
+
+    def log_artifact(self, *args: Any, **kwargs: Any) -> Artifact:
+        """Record a file; arguments as for ``Tracker.log_artifact``."""
+        return log_artifact(self._workspace, *args, **kwargs)
+
+    def log_artifacts(self, *args: Any, **kwargs: Any) -> Mapping[str, Artifact]:
+        """Record many files; arguments as for ``Tracker.log_artifacts``."""
+        return log_artifacts(self._workspace, *args, **kwargs)
+
+    def log_input(self, *args: Any, **kwargs: Any) -> Artifact:
+        """Record an input; arguments as for ``Tracker.log_input``."""
+        return log_input(self._workspace, *args, **kwargs)
+
+    def log_output(self, *args: Any, **kwargs: Any) -> Artifact:
+        """Record an output; arguments as for ``Tracker.log_output``."""
+        return log_output(self._workspace, *args, **kwargs)
+
+    def log_meta(self, **kwargs: Any) -> None:
+        """Merge values into the metadata of the run."""
+        log_meta(self._workspace, **kwargs)
+
+    def capture_outputs(
+        self, directory: PathLike, pattern: str = "*"
+    ) -> AbstractContextManager[OutputCapture]:
+        """Log the files that a block creates or changes in a folder, when the block ends."""
+        return capture_outputs(self._workspace, directory, pattern)

@@ -1,0 +1,174 @@
+"""Read what a caller declares: labels, config, facet, inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from consist.artifacts.describe import local_path
+from consist.artifacts.keys import check_key, check_meta
+from consist.errors import InvalidMetadata, UsageError, WrongType, hint
+from consist.identity import check_config_keys, label_identity_inputs, plain
+from consist.models.record import FacetRecord
+from consist.runs.arguments import GivenInput, Mapped, RunArguments
+from consist.settings import MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH, MAX_TAG_LENGTH
+from consist.types import is_mapping, is_sequence_of_values
+
+if TYPE_CHECKING:
+    from consist.workspace import Workspace
+
+Pick = Callable[[str], Any]
+"""Returns an argument by name, or the default of the step."""
+
+
+# ---------------------------------------------------------------- labels
+
+
+def label(what: str, text: object, limit: int = MAX_NAME_LENGTH) -> str:
+    """Return a name or tag that is text, not empty and not too long."""
+    if not isinstance(text, str):
+        raise WrongType(f"{what} {text!r} is a {type(text).__name__}, not text")
+    if not text.strip():
+        raise InvalidMetadata(what, "is empty")
+    if len(text) > limit:
+        raise InvalidMetadata(what, f"has {len(text)} characters, at most {limit}")
+    return text
+
+
+def description_of(text: object) -> str | None:
+    """Return a description within its limit."""
+    return None if text is None else label("description", text, MAX_DESCRIPTION_LENGTH)
+
+
+def tags_of(tags: object) -> tuple[str, ...]:
+    """Return tags as a tuple of text."""
+    if tags is None:
+        return ()
+    if not is_sequence_of_values(tags):
+        raise WrongType(f"tags={tags!r} is not a list of text")
+    return tuple(label("tag", tag, MAX_TAG_LENGTH) for tag in tags)
+
+
+def whole(what: str, value: object) -> int | None:
+    """Return a whole number, numpy's included."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise WrongType(f"{what}={value!r} is not a whole number")
+    return int(cast("Any", value))
+
+
+def meta_of(ws: Workspace, meta: Mapped) -> Mapped:
+    """Return metadata as plain data within its limits."""
+    check_meta(meta, ws.settings)
+    return {key: plain(value, f"meta[{key!r}]") for key, value in meta.items()}
+
+
+# ---------------------------------------------------------------- config and facet
+
+
+def config_of(config: Any) -> Any:
+    """Return a config that is a mapping with text keys, or some kind of model."""
+    if config is None:
+        return None
+    if is_mapping(config):
+        check_config_keys(config)
+    elif not hasattr(config, "__dict__") and not hasattr(config, "__slots__"):
+        raise WrongType(f"config is a {type(config).__name__}: pass a mapping or a model")
+    return config
+
+
+def facet_of(pick: Pick, config: Any, model: str) -> tuple[Mapped | None, FacetRecord | None]:
+    """Return the facet as plain data, and how it is to be stored."""
+    source = _facet_source(pick("facet"))
+    if source is None:
+        source = _facet_source(getattr(config, "to_consist_facet", lambda: None)())
+    facet = {**_from_config(pick("facet_from"), config), **_plain_mapping(source, "facet")}
+    if source is None and not facet:
+        return None, None
+    version = pick("facet_schema_version")
+    if version is None:
+        version = getattr(source, "facet_schema_version", None)
+    index = pick("facet_index")
+    return facet, FacetRecord(
+        namespace=model,
+        schema_name=None if source is None or is_mapping(source) else type(source).__name__,
+        schema_version=None if version is None else str(version),
+        index=True if index is None else bool(index),
+    )
+
+
+def _facet_source(facet: Any) -> Any:
+    convert = getattr(facet, "to_consist_facet", None)
+    return facet if convert is None else convert()
+
+
+def _from_config(keys: Iterable[str] | None, config: Any) -> dict[str, Any]:
+    values = _plain_mapping(config, "config") if keys else {}
+    missing = [key for key in keys or () if key not in values]
+    if missing:
+        raise UsageError(f"facet_from names {', '.join(missing)}, which the config does not have")
+    return {key: values[key] for key in keys or ()}
+
+
+def _plain_mapping(value: Any, where: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    found = plain(value, where)
+    if not isinstance(found, dict):
+        raise WrongType(f"{where} is a {type(value).__name__}: pass a mapping or a model")
+    return found
+
+
+# ---------------------------------------------------------------- inputs and outputs
+
+
+def inputs_of(given: RunArguments, inputs: Any) -> tuple[GivenInput, ...]:
+    """Return every declared input, ``depends_on`` included."""
+    if given.input_keys is not None or given.optional_input_keys is not None:
+        problem = UsageError("input_keys and optional_input_keys need the coupler of a scenario")
+        raise hint(problem, "pass inputs={...}, or run the step with sc.run(...)")
+    others = (_unbound(source) for source in given.depends_on or ())
+    return (*_declared(inputs), *others)
+
+
+def _declared(inputs: Any) -> Iterator[GivenInput]:
+    if inputs is None:
+        return
+    if is_mapping(inputs):
+        for name, source in inputs.items():
+            yield GivenInput(name=check_key(name), source=_source(source), bound=True)
+        return
+    if not is_sequence_of_values(inputs):
+        raise WrongType(f"inputs={inputs!r} is neither a mapping nor a list")
+    for source in inputs:
+        yield source if isinstance(source, GivenInput) else _unbound(source)
+
+
+def _unbound(source: Any) -> GivenInput:
+    return GivenInput(name=None, source=_source(source), bound=False)
+
+
+def _source(source: Any) -> Any:
+    """Return the one artifact of a run's result, and anything else as it is."""
+    if hasattr(source, "output_records") and hasattr(source, "output"):
+        return source.output
+    return source
+
+
+def identity_inputs_of(ws: Workspace, entries: Iterable[Any] | None) -> Mapping[str, str]:
+    """Return absolute paths of what counts for the identity alone, by label."""
+    labelled = label_identity_inputs(list(entries or ()))
+    return {name: local_path(ws, path) for name, path in labelled.items()}
+
+
+def output_keys_of(keys: Any) -> tuple[str, ...] | None:
+    """Return declared output keys, each valid and named once."""
+    if keys is None:
+        return None
+    if not is_sequence_of_values(keys):
+        raise WrongType(f"outputs={keys!r} is not a list of keys")
+    listed = tuple(check_key(key) for key in keys)
+    if len(set(listed)) != len(listed):
+        raise UsageError(f"outputs={list(listed)!r} names a key twice")
+    return listed

@@ -1,0 +1,208 @@
+"""Who a run is: its inputs, its code, its config, and the signature they make."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from consist import identity
+from consist.artifacts.describe import Named, describe, local_path
+from consist.artifacts.keys import key_from
+from consist.errors import CodeIdentityUnavailableError, InputMissing, WrongType, hint
+from consist.identity import CodeDigest, InputIdentity, RunFields
+from consist.models.record import ArtifactRecord
+from consist.runs.arguments import GivenInput, RunRequest
+from consist.runs.bind import binding_plan
+from consist.types import is_path
+
+if TYPE_CHECKING:
+    from consist.workspace import Workspace
+
+_PACKAGE = str(Path(__file__).parent.parent)
+
+
+@dataclass(frozen=True)
+class Input:
+    """A declared input and the artifact it is."""
+
+    name: str | None
+    record: ArtifactRecord
+    bound: bool
+    managed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Digests of a run, and what is recorded about how they came about."""
+
+    code: str
+    config: str
+    inputs: str
+    signature: str
+    content_signature: str | None
+    used: tuple[Input, ...]
+    meta: Mapping[str, Any]
+
+
+def identify(ws: Workspace, request: RunRequest) -> Identity:
+    """Compute the identity of a run.
+
+    Raises
+    ------
+    InputMissing
+        If an input, or a file that counts as one, does not exist.
+    UnhashableValue
+        If the config holds something without an identity.
+    CodeIdentityUnavailableError
+        If the identity of the code cannot be had in the mode asked for.
+    """
+    used = resolve_inputs(ws, request.inputs)
+    code, notes = _code(ws, request)
+    extra = _identity_inputs(ws, request.identity_inputs)
+    config = identity.config_digest(
+        request.config,
+        RunFields(
+            model=request.model,
+            year=request.year,
+            iteration=request.iteration,
+            cache_epoch=request.cache.epoch,
+            cache_version=request.cache.version,
+        ),
+        extra,
+        None,
+        binding_plan(request),
+    )
+    described = [_input_identity(item) for item in used]
+    inputs = identity.inputs_digest(described)
+    content = identity.content_digest(described)
+    return Identity(
+        code=code.digest,
+        config=config,
+        inputs=inputs,
+        signature=identity.signature(code.digest, config, inputs),
+        content_signature=None
+        if content is None
+        else identity.signature(code.digest, config, content),
+        used=used,
+        meta={**notes, **({"consist_hash_inputs": extra} if extra else {})},
+    )
+
+
+# ---------------------------------------------------------------- inputs
+
+
+def resolve_inputs(ws: Workspace, given: tuple[GivenInput, ...]) -> tuple[Input, ...]:
+    """Find the artifact of every declared input; files are hashed in parallel.
+
+    Raises
+    ------
+    InputMissing
+        Naming key and path of one that does not exist. Artifacts that a run produced may be gone.
+    """
+    files = [_file(ws, item) for item in given if not _is_artifact(item.source)]
+    described = iter(describe(ws, None, files, "input"))
+    return tuple(
+        _managed(item) if _is_artifact(item.source) else _raw(item, next(described))
+        for item in given
+    )
+
+
+def _is_artifact(source: Any) -> bool:
+    return isinstance(source, ArtifactRecord) or hasattr(source, "to_record")
+
+
+def _file(ws: Workspace, item: GivenInput) -> Named:
+    if not is_path(item.source):
+        problem = WrongType(f"input {item.name!r} is a {type(item.source).__name__}")
+        raise hint(problem, "pass a path, an Artifact, or the result of a run")
+    path = local_path(ws, item.source)
+    key = item.name or key_from(Path(path).name.split(".")[0])
+    if not Path(path).exists():
+        problem = InputMissing(key, path)
+        raise hint(problem, f"relative paths are taken from {Path.cwd()}")
+    return Named(path=path, key=key)
+
+
+def _managed(item: GivenInput) -> Input:
+    source = item.source
+    record = source if isinstance(source, ArtifactRecord) else source.to_record()
+    return Input(item.name, record, item.bound, managed=record.run_id is not None)
+
+
+def _raw(item: GivenInput, record: ArtifactRecord) -> Input:
+    return Input(item.name, record, item.bound, managed=False)
+
+
+def _input_identity(item: Input) -> InputIdentity:
+    record = item.record
+    return InputIdentity(
+        name=item.name,
+        key=record.key,
+        digest=record.hash,
+        producer=record.run_signature if item.managed else None,
+        table_path=record.table_path,
+        array_path=record.array_path,
+    )
+
+
+def _identity_inputs(ws: Workspace, labelled: Mapping[str, str]) -> dict[str, str]:
+    digests: dict[str, str] = {}
+    for label, path in labelled.items():
+        if not Path(path).exists():
+            raise hint(InputMissing(label, path), "identity_inputs take existing files and folders")
+        digests[label] = ws.files.digest(path)
+    return digests
+
+
+# ---------------------------------------------------------------- code
+
+
+def _code(ws: Workspace, request: RunRequest) -> tuple[CodeDigest, dict[str, Any]]:
+    """Return the identity of the code, and what a reader of the run should know of it."""
+    code = _code_digest(ws, request)
+    notes: dict[str, Any] = {"code_identity": code.mode}
+    if request.cache.extra_deps:
+        notes["code_identity_extra_deps"] = list(request.cache.extra_deps)
+    if code.carried.unseen:
+        notes["code_identity_unseen"] = list(code.carried.unseen)
+    return code, notes
+
+
+def _code_digest(ws: Workspace, request: RunRequest) -> CodeDigest:
+    """Identify the code in the mode asked for; where there is no repository, by its module."""
+    place = request.fn or _caller()
+    asked = request.cache.code_identity
+    extra = request.cache.extra_deps
+    try:
+        return ws.identity.of(place, asked or "repo_git", extra)
+    except CodeIdentityUnavailableError:
+        if asked is not None:
+            raise
+        return ws.identity.of(place, "callable_module", extra)
+
+
+def is_not_code(ws: Workspace, path: Path) -> bool:
+    """Whether a changed file is ours or recorded data, so that it says nothing about the code."""
+    text, run_dir = str(path), str(ws.run_dir)
+    if text == run_dir or text.startswith(run_dir + os.sep):
+        return True
+    if ws.db_path is not None and text.startswith(str(ws.db_path)):
+        return True
+    location = ws.files.virtualize(text)
+    return ws.store.located((location.root, location.uri, None, None)) is not None
+
+
+def _caller() -> FrameType:
+    """Return the frame of the code that uses this library."""
+    frame: FrameType | None = inspect.currentframe()
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(_PACKAGE) and not name.endswith(("contextlib.py", "functools.py")):
+            return frame
+        frame = frame.f_back
+    raise CodeIdentityUnavailableError("callable_module", "no calling code can be found")

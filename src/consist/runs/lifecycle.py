@@ -1,0 +1,352 @@
+"""Begin, record and end a run."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from consist.active import ActiveRun, ActiveRunCacheOptions
+from consist.artifacts.log import entity
+from consist.errors import RunAlreadyActive
+from consist.identity import plain
+from consist.models.record import (
+    Extra,
+    RunDocument,
+    RunRecord,
+    encode,
+    raw,
+    replace,
+)
+from consist.runs.arguments import RunRequest
+from consist.runs.identify import Identity
+from consist.store.claims import Claim
+from consist.store.locks import this_process
+
+if TYPE_CHECKING:
+    from consist.workspace import Workspace
+
+logger = logging.getLogger("consist.runs")
+
+
+# ---------------------------------------------------------------- ids and times
+
+_clock_lock = threading.Lock()
+_latest = datetime.min.replace(tzinfo=UTC)
+
+
+def now() -> datetime:
+    """Return the time, strictly later than every time returned before in this process."""
+    global _latest  # noqa: PLW0603 - one clock per process
+    with _clock_lock:
+        _latest = max(datetime.now(UTC), _latest + timedelta(microseconds=1))
+        return _latest
+
+
+def automatic_id(name: str, scenario: str | None = None) -> str:
+    """Return an id that nobody else makes: the name and 80 bits, ordered by time."""
+    stamp = int(time.time() * 1000).to_bytes(6, "big")[1:]
+    suffix = base64.b32hexencode(stamp + secrets.token_bytes(5)).decode().lower()
+    prefix = name if scenario is None else f"{scenario}_{name}"
+    return f"{prefix.replace('~', '-')[:120]}_{suffix}"
+
+
+def _claim(ws: Workspace, request: RunRequest, scenario: str | None) -> Claim:
+    if request.run_id is None:
+        run_id = automatic_id(request.name, scenario)
+        return Claim(run_id, run_id, 1)
+    _check_not_active(ws, request.run_id)
+    if request.cache.mode == "readonly":
+        return Claim(request.run_id, request.run_id, 1)
+    return ws.store.claim(request.run_id)
+
+
+def _check_not_active(ws: Workspace, requested_id: str) -> None:
+    for run in ws.active:
+        if run.record.requested_id == requested_id:
+            raise RunAlreadyActive(run.run_id, requested_id)
+
+
+# ---------------------------------------------------------------- begin
+
+
+def open_run(
+    ws: Workspace,
+    request: RunRequest,
+    identity: Identity | None,
+    hit: RunDocument | None = None,
+    *,
+    matched: str | None = None,
+) -> ActiveRun:
+    """Begin a run: give it its id, make it the active one, and write its start.
+
+    A function-shaped hit is not announced: it is over at once, and one record says it all.
+
+    Parameters
+    ----------
+    ws, request
+        Tracker and request.
+    identity : Identity or None
+        ``None`` for a scenario's header, which is never looked up.
+    hit : RunDocument, optional
+        The run that is being given back.
+    matched : str, optional
+        What it was found by.
+    """
+    parent = _parent(ws, request)
+    scenario = parent.record.requested_id if parent is not None and parent.is_header else None
+    claim = _claim(ws, request, scenario)
+    began = now()
+    record = RunRecord(
+        id=claim.run_id,
+        uid=uuid4().hex,
+        requested_id=claim.requested_id,
+        attempt=claim.attempt,
+        parent_run_id=request.parent_run_id if parent is None else parent.run_id,
+        model_name=request.model,
+        description=request.description,
+        year=request.year,
+        iteration=request.iteration,
+        stage=request.stage,
+        phase=request.phase,
+        tags=request.tags,
+        config_hash=None if identity is None else identity.config,
+        git_hash=None if identity is None else identity.code,
+        input_hash=None if identity is None else identity.inputs,
+        signature=None if identity is None else identity.signature,
+        meta=_meta(ws, request, identity, hit, matched),
+        started_at=began,
+        created_at=began,
+        updated_at=began,
+    )
+    run = ActiveRun(
+        workspace=ws,
+        record=record,
+        config=raw(plain(request.config if request.config is not None else {}, "config")),
+        facet=None if request.facet is None else dict(request.facet),
+        extra=_extra(request, identity, claimed=request.run_id is not None),
+        hit=hit,
+        persisted=request.cache.mode != "readonly",
+        is_header=request.header,
+        cache_options=ActiveRunCacheOptions(
+            request.cache.mode, request.cache.hydration, "eager" if request.cache.eager else "lazy"
+        ),
+        allow_external=request.allow_external,
+    )
+    for item in () if identity is None else identity.used:
+        run.inputs[item.record.id] = item.record
+        run.named.setdefault(item.name or item.record.key, item.record)
+    if hit is not None:
+        run.outputs.update({artifact.id: artifact for artifact in hit.outputs})
+    if parent is not None:
+        run.listeners.extend(parent.listeners)
+    ws.active.push(run)
+    if hit is None or request.block:
+        _announce(ws, run)
+    return run
+
+
+def _parent(ws: Workspace, request: RunRequest) -> ActiveRun | None:
+    """Return the run that this one is begun in: a scenario's header or an outer step."""
+    if request.parent_run_id is not None:
+        return ws.active.by_id(request.parent_run_id)
+    return ws.active.own()
+
+
+def _extra(request: RunRequest, identity: Identity | None, *, claimed: bool) -> Extra:
+    if identity is None:
+        return Extra(reusable=False, claimed=claimed, facet=request.facet_record, block=True)
+    return Extra(
+        content_signature=identity.content_signature,
+        claimed=claimed,
+        block=request.block,
+        input_digests={item.record.id: item.record.hash for item in identity.used},
+        facet=request.facet_record,
+        process=this_process(),
+    )
+
+
+def _meta(
+    ws: Workspace,
+    request: RunRequest,
+    identity: Identity | None,
+    hit: RunDocument | None,
+    matched: str | None,
+) -> dict[str, Any]:
+    meta: dict[str, Any] = {
+        **request.meta,
+        "_physical_run_dir": str(ws.run_dir),
+        "cache_epoch": request.cache.epoch,
+    }
+    optional = {
+        "mounts": dict(ws.files.mounts.roots),
+        "cache_version": request.cache.version,
+        "stage": request.stage,
+        "phase": request.phase,
+        "artifact_dir": request.artifact_dir,
+        "declared_outputs": sorted(request.promised),
+        "cache_lookup": None if hit is not None else ws.store.incomplete,
+    }
+    meta.update({name: value for name, value in optional.items() if value not in (None, {}, [])})
+    if identity is not None:
+        meta.update(identity.meta)
+    if hit is not None:
+        meta["cache_hit"], meta["cache_source"] = True, hit.run.id
+        if matched == "content":
+            meta["cache_match"] = "content"
+    return meta
+
+
+def _announce(ws: Workspace, run: ActiveRun) -> None:
+    """Write the start of a run and tell the hooks, before any code of users runs."""
+    if run.persisted:
+        run.written_size = len(run.inputs) + len(run.outputs)
+        ws.store.write_snapshot(run.run_id, ws.store.append(run.document()))
+    if ws.hooks.start:
+        ws.hooks.call(ws.hooks.start, _entity(run.record))
+
+
+# ---------------------------------------------------------------- change
+
+
+def log_meta(ws: Workspace, **kwargs: Any) -> None:
+    """Merge values into the metadata of the active run; acknowledged when the call returns.
+
+    Raises
+    ------
+    RuntimeError
+        Outside an active run.
+    ValueError
+        If a limit on metadata is exceeded; nothing is changed then.
+    """
+    from consist.artifacts.keys import check_meta
+    from consist.models.record import RowEvent
+
+    run = ws.active.require("log_meta")
+    values = {key: plain(value, f"meta[{key!r}]") for key, value in kwargs.items()}
+    check_meta({**_users_meta(run), **values}, ws.settings)
+    with run.lock:
+        run.record = replace(run.record, meta={**run.record.meta, **values}, updated_at=now())
+        if run.persisted:
+            ws.store.amend(RowEvent(run.record))
+            ws.store.write_snapshot(run.run_id, encode(run.document()))
+
+
+_OWN_META = frozenset(
+    {"_physical_run_dir", "mounts", "cache_epoch", "cache_version", "stage", "phase",
+     "artifact_dir", "declared_outputs", "code_identity", "code_identity_extra_deps",
+     "code_identity_unseen", "consist_hash_inputs", "steps"}
+)  # fmt: skip
+
+
+def _users_meta(run: ActiveRun) -> dict[str, Any]:
+    return {key: value for key, value in run.record.meta.items() if key not in _OWN_META}
+
+
+# ---------------------------------------------------------------- end
+
+
+def close_run(
+    ws: Workspace,
+    run: ActiveRun,
+    status: str = "completed",
+    error: BaseException | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> RunDocument:
+    """End a run: write its record and its snapshot, and tell the hooks.
+
+    The record comes first: when it is written, the run is remembered whatever happens next.
+    """
+    ended = now()
+    with run.lock:
+        values = {**run.record.meta, **(meta or {})}
+        if error is not None:
+            values["error"] = str(error) or type(error).__name__
+        run.record = replace(
+            run.record, status=status, meta=values, ended_at=ended, updated_at=ended
+        )
+        run.extra = _final_extra(ws, run, status)
+        document = run.document()
+        if run.hit is not None:
+            document = replace(document, cached_run=raw(run.hit.run))
+    ws.active.pop(run)
+    if not run.is_header:
+        ws.memory["last_run"] = document
+        _tell_header(ws, document)
+    if run.persisted:
+        ws.store.write_snapshot(run.run_id, ws.store.append(document))
+    _tell(ws, document, error)
+    return document
+
+
+def _tell_header(ws: Workspace, document: RunDocument) -> None:
+    """Let the scenario that a run belongs to list it among its steps."""
+    parent_id = document.run.parent_run_id
+    header = None if parent_id is None else ws.active.by_id(parent_id)
+    if header is None or not header.is_header:
+        return
+    run = document.run
+    ended = run.ended_at or run.updated_at
+    header.steps.append(
+        {
+            "id": run.id,
+            "model": run.model_name,
+            "status": run.status,
+            "description": run.description,
+            "started_at": run.started_at.isoformat(),
+            "ended_at": ended.isoformat(),
+            "duration_seconds": (ended - run.started_at).total_seconds(),
+            "inputs": {artifact.id: artifact.key for artifact in document.inputs},
+            "outputs": {artifact.id: artifact.key for artifact in document.outputs},
+        }
+    )
+
+
+def _final_extra(ws: Workspace, run: ActiveRun, status: str) -> Extra:
+    extra = run.extra
+    late = tuple(i for i in run.inputs if i not in extra.input_digests)
+    changed: dict[str, Any] = {"late_inputs": late} if late else {}
+    overwrites = run.cache_options.cache_mode == "overwrite" and status == "completed"
+    if overwrites and run.record.signature is not None:
+        found = ws.store.candidates(run.record.signature, thorough=False)
+        changed["supersedes"] = tuple(document.run.uid for document in found)
+    return replace(extra, **changed) if changed else extra
+
+
+def _tell(ws: Workspace, document: RunDocument, error: BaseException | None) -> None:
+    hooks = ws.hooks
+    if document.run.status == "failed":
+        if hooks.failed:
+            hooks.call(hooks.failed, _entity(document.run), error)
+    elif hooks.complete:
+        outputs = [entity(ws, artifact) for artifact in document.outputs]
+        hooks.call(hooks.complete, _entity(document.run), outputs)
+
+
+def _entity(record: RunRecord) -> Any:
+    from consist.models.run import Run
+
+    return Run.from_record(record)
+
+
+# ---------------------------------------------------------------- folders
+
+
+def artifact_dir_of(ws: Workspace, run: ActiveRun) -> Path:
+    """Return the folder for a run's outputs; decided once, not created."""
+    if run.artifact_dir is None:
+        run.artifact_dir = folder_of(ws, run.record, allow_external=run.allow_external)
+    return run.artifact_dir
+
+
+def folder_of(ws: Workspace, record: RunRecord, *, allow_external: bool) -> Path:
+    """Return the folder for the outputs of a recorded run."""
+    subdir = None if ws.run_subdir_fn is None else ws.run_subdir_fn(_entity(record))
+    return ws.files.places.artifact_dir(record, subdir=subdir, allow_external=allow_external)

@@ -1,0 +1,438 @@
+"""What a step gives back becomes recorded outputs."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from consist.active import ActiveRun
+from consist.artifacts.describe import Named, local_path
+from consist.artifacts.keys import check_key, key_from
+from consist.artifacts.log import entity, log_all
+from consist.errors import (
+    OutputMismatch,
+    OutputMissing,
+    UnsupportedFormat,
+    UsageError,
+    WrongType,
+    hint,
+)
+from consist.files.capture import DirectoryCapture, capture_keys
+from consist.files.places import output_dir as _output_dir
+from consist.files.places import output_path as _output_path
+from consist.formats import Driver
+from consist.models.record import ArtifactRecord, Direction
+from consist.runs.arguments import RunRequest
+from consist.runs.lifecycle import artifact_dir_of
+from consist.types import (
+    DIRECTIONS,
+    OutputCapture,
+    PathLike,
+    check_option,
+    is_mapping,
+    is_path,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sqlmodel import SQLModel
+    from typing_extensions import TypeIs
+
+    from consist.models.artifact import Artifact
+    from consist.workspace import Workspace
+
+logger = logging.getLogger("consist.runs")
+
+Item = Named | ArtifactRecord
+
+
+# ---------------------------------------------------------------- around a step
+
+
+@dataclass
+class Watch:
+    """What the files of a step looked like before it ran."""
+
+    request: RunRequest
+    capture: DirectoryCapture | None
+    before: Mapping[str, tuple[int, int, int] | None]
+
+
+def watch(ws: Workspace, request: RunRequest) -> Watch:
+    """Look at the places where the outputs of a step will be."""
+    capture = None
+    if request.capture_dir is not None:
+        capture = DirectoryCapture(local_path(ws, request.capture_dir), request.capture_pattern)
+    places = {
+        place for value in request.output_paths.values() for place in _output_places(ws, value)
+    }
+    return Watch(request, capture, {place: _stamp(place) for place in places})
+
+
+def record_outputs(ws: Workspace, run: ActiveRun, seen: Watch, value: Any) -> None:
+    """Log everything a step produced, and hold it to what it declared.
+
+    Raises
+    ------
+    OutputMissing, OutputMismatch
+        Under the policy ``"error"``.
+    TypeError
+        If the value cannot be an output.
+    """
+    request = seen.request
+    items = _returned(ws, run, request, value)
+    items += _declared_paths(ws, request, seen.before)
+    if seen.capture is not None:
+        items += _captured(seen.capture)
+    log_all(ws, run, items, "output", announce=False)
+    _check_missing(run, request)
+
+
+def _check_missing(run: ActiveRun, request: RunRequest) -> None:
+    produced = {artifact.key for artifact in run.outputs.values()}
+    missing = tuple(sorted(request.promised - produced))
+    if missing:
+        _complain(request.output_missing, OutputMissing(run.run_id, missing))
+
+
+def _complain(policy: str, problem: Exception) -> None:
+    if policy == "error":
+        raise problem
+    if policy == "warn":
+        logger.warning("[Consist] %s", problem)
+
+
+# ---------------------------------------------------------------- return values
+
+
+def _returned(ws: Workspace, run: ActiveRun, request: RunRequest, value: Any) -> list[Item]:
+    if request.capture_dir is not None:
+        if value is not None:
+            kind = type(value).__name__
+            problem = WrongType(f"step {request.name!r} has capture_dir and returned a {kind}")
+            raise hint(problem, "a captured step returns None; its files are its outputs")
+        return []
+    if value is None:
+        return []
+    if request.outputs is None:
+        return _undeclared(ws, run, request, value)
+    return [
+        _item(ws, run, key, part)
+        for key, part in _by_key(run, request, request.outputs, value).items()
+        if part is not None
+    ]
+
+
+def _by_key(
+    run: ActiveRun, request: RunRequest, declared: Sequence[str], value: Any
+) -> dict[str, Any]:
+    """Assign what a step returned to the keys it declared."""
+    if is_mapping(value):
+        unknown = [key for key in value if key not in declared]
+        if unknown:
+            found = ", ".join(map(str, unknown))
+            _complain(
+                request.output_mismatch,
+                OutputMismatch(run.run_id, tuple(declared), f"also {found}"),
+            )
+        return {key: part for key, part in value.items() if key in declared}
+    parts: list[Any] = list(value) if _is_listed(value) else [value]
+    if len(parts) != len(declared):
+        problem = OutputMismatch(run.run_id, tuple(declared), f"{len(parts)} values")
+        _complain(request.output_mismatch, problem)
+    return dict(zip(declared, parts, strict=False))
+
+
+def _undeclared(ws: Workspace, run: ActiveRun, request: RunRequest, value: Any) -> list[Item]:
+    """Log files that a step returned without declaring them; anything else has no key."""
+    if is_mapping(value):
+        wrong = [key for key, part in value.items() if not _is_file(part)]
+        if not wrong:
+            return [_item(ws, run, check_key(key), part) for key, part in value.items()]
+        kind = type(value[wrong[0]]).__name__
+        problem = WrongType(f"step {request.name!r} returned a {kind} under {wrong[0]!r}")
+    elif _is_file(value):
+        return [_item(ws, run, key_from(request.name), value)]
+    elif request.output_paths:
+        return []
+    else:
+        problem = WrongType(f"step {request.name!r} returned a {type(value).__name__}")
+    raise hint(problem, "declare outputs=[...] to have values written and recorded")
+
+
+def _is_file(value: Any) -> bool:
+    return is_path(value) or hasattr(value, "to_record")
+
+
+def _is_listed(value: object) -> TypeIs[list[Any] | tuple[Any, ...]]:
+    return isinstance(value, list | tuple)
+
+
+def _item(ws: Workspace, run: ActiveRun, key: str, value: Any) -> Item:
+    """Return what is to be logged for one value; frames are written first."""
+    if hasattr(value, "to_record"):
+        record: ArtifactRecord = value.to_record()
+        return record
+    if is_path(value):
+        return Named(path=local_path(ws, value), key=check_key(key))
+    driver = _writer_of(ws, value)
+    if driver is None:
+        problem = WrongType(f"output {key!r} is a {type(value).__name__}, which has no format")
+        raise hint(problem, "return a DataFrame, a Series, a path or an Artifact")
+    path = _output_path(artifact_dir_of(ws, run), key, driver.suffixes[0])
+    driver.write(value, path)
+    return Named(path=str(path), key=key, driver=driver.name)
+
+
+def _writer_of(ws: Workspace, value: Any) -> Driver | None:
+    """Return the driver that writes a value: Parquet for frames, else the first that can."""
+    preferred = ws.formats.driver("parquet")
+    if preferred.accepts(value):
+        return preferred
+    return next((d for d in ws.formats.all().values() if d.accepts(value)), None)
+
+
+# ---------------------------------------------------------------- files
+
+
+def _output_places(ws: Workspace, value: Any) -> list[str]:
+    """Return where a declared path may lie: a relative one in the run folder or right here."""
+    if not is_path(value):
+        return []
+    text = os.fspath(value)
+    if "://" in text or Path(text).is_absolute():
+        return [local_path(ws, text)]
+    in_run_dir = ws.files.mounts.resolve_uri(f"./{text}")
+    return list(dict.fromkeys([in_run_dir, local_path(ws, text)]))
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _declared_paths(
+    ws: Workspace, request: RunRequest, before: Mapping[str, tuple[int, int, int] | None]
+) -> list[Item]:
+    items: list[Item] = []
+    for key, value in request.output_paths.items():
+        if not is_path(value):
+            items.append(value if isinstance(value, ArtifactRecord) else value.to_record())
+            continue
+        path = _produced_path(ws, key, value, before)
+        if path is not None:
+            items.append(Named(path=path, key=key))
+    return items
+
+
+def _produced_path(
+    ws: Workspace, key: str, value: Any, before: Mapping[str, tuple[int, int, int] | None]
+) -> str | None:
+    """Return the place of a declared output that this run wrote."""
+    places = _output_places(ws, value)
+    if len(places) == 1:
+        return places[0] if Path(places[0]).exists() else None
+    written = [place for place in places if _stamp(place) not in {None, before.get(place)}]
+    if len(written) > 1:
+        problem = UsageError(f"output {key!r} was written twice: {' and '.join(written)}")
+        raise hint(problem, "give an absolute path in output_paths")
+    return written[0] if written else None
+
+
+def _captured(capture: DirectoryCapture) -> list[Item]:
+    found = capture_keys(capture.changed(), capture.directory)
+    return [Named(path=str(path), key=key) for key, path in found.items()]
+
+
+@contextmanager
+def capture_outputs(
+    ws: Workspace, directory: PathLike, pattern: str = "*", recursive: bool = False
+) -> Generator[OutputCapture]:
+    """Log the files that a block creates or changes in a folder, when the block ends.
+
+    Parameters
+    ----------
+    directory : str or Path
+        Folder to watch, relative to the current one; it need not exist yet.
+    pattern : str, default "*"
+        Which files, as a glob pattern.
+    recursive : bool, default False
+        Watch the folders below as well.
+
+    Yields
+    ------
+    OutputCapture
+        Its ``artifacts`` are there when the block has ended. Keys are the stems of the files,
+        with more of the path where two would be the same.
+
+    Raises
+    ------
+    RuntimeError
+        Outside an active run.
+    """
+    run = ws.active.require("capture_outputs")
+    capture = DirectoryCapture(local_path(ws, directory), pattern, recursive=recursive)
+    result = OutputCapture([])
+    try:
+        yield result
+    finally:
+        records = log_all(ws, run, _captured(capture), "output")
+        result.artifacts.extend(entity(ws, record) for record in records)
+
+
+# ---------------------------------------------------------------- managed places
+
+
+def run_artifact_dir(ws: Workspace, run: Any = None) -> Path:
+    """Return the folder below ``run_dir`` where a run's outputs go by default.
+
+    Parameters
+    ----------
+    run : Run, optional
+        By default the active run; without one, the base of all of them.
+
+    Raises
+    ------
+    ValueError
+        If the folder would lie outside ``run_dir`` without ``allow_external_paths``.
+    """
+    from consist.runs.lifecycle import folder_of
+
+    if run is not None:
+        return folder_of(ws, run.to_record(), allow_external=ws.allow_external_paths)
+    active = ws.active.find()
+    return ws.files.places.outputs if active is None else artifact_dir_of(ws, active)
+
+
+def output_dir(ws: Workspace, namespace: str | None = None) -> Path:
+    """Return the managed output folder of the active run, or one below it, and create it."""
+    return _output_dir(run_artifact_dir(ws), namespace)
+
+
+def output_path(ws: Workspace, key: str, ext: str = "parquet") -> Path:
+    """Return ``<managed folder>/<key>.<ext>`` of the active run, and create its parents.
+
+    Raises
+    ------
+    ValueError
+        If the path would leave the folder.
+    """
+    return _output_path(run_artifact_dir(ws), key, ext)
+
+
+def log_dataframe(
+    ws: Workspace,
+    df: pd.DataFrame,
+    key: str,
+    schema: type[SQLModel] | None = None,
+    direction: str = "output",
+    path: PathLike | None = None,
+    driver: str | None = None,
+    meta: dict[str, Any] | None = None,
+    profile_file_schema: bool | str = False,
+    file_schema_sample_rows: int | None = 1000,
+    **to_file_kwargs: Any,
+) -> Artifact:
+    """Write a frame to a file and record it.
+
+    Parameters
+    ----------
+    df : DataFrame
+        Data to keep.
+    key : str
+        Semantic name.
+    schema : type, optional
+        SQLModel class of its rows; ingestion with it is not supported yet.
+    direction : {"output", "input"}
+        How the run stands to it.
+    path : str or Path, optional
+        Where to write; by default ``<run_artifact_dir>/<key>.<suffix>``.
+    driver : str, optional
+        ``"parquet"`` (default), ``"csv"`` or another that writes frames; a suffix of ``path``
+        wins over the default.
+    meta : dict, optional
+        Metadata of the artifact.
+    profile_file_schema, file_schema_sample_rows
+        Not supported yet.
+    **to_file_kwargs : Any
+        Passed on to ``to_parquet`` or ``to_csv``.
+
+    Returns
+    -------
+    Artifact
+        Inside a cache hit, the cached artifact if the table is equal; nothing is left behind
+        then.
+
+    Raises
+    ------
+    RuntimeError
+        Outside an active run.
+    ValueError
+        If the driver does not write frames.
+    """
+    from consist.errors import NotSupportedYet
+
+    run = ws.active.require("log_dataframe")
+    check_option("direction", direction, DIRECTIONS)
+    for feature, value in {"schema": schema, "profile_file_schema": profile_file_schema}.items():
+        if value:
+            raise NotSupportedYet(f"{feature} of log_dataframe")
+    writer = _frame_driver(ws, driver, path)
+    target = _target(ws, run, key, path, writer.suffixes[0])
+    way: Direction = "input" if direction == "input" else "output"
+    cached = _equal_cached(ws, run, key, df, way)
+    if cached is not None:
+        return entity(ws, cached)
+    writer.write(df, target, **to_file_kwargs)
+    item = Named(path=str(target), key=check_key(key), driver=writer.name, meta=meta or {})
+    return entity(ws, log_all(ws, run, [item], way)[0])
+
+
+def _frame_driver(ws: Workspace, driver: str | None, path: PathLike | None) -> Driver:
+    if driver is None:
+        driver = "parquet" if path is None else ws.formats.infer_driver(os.fspath(path))
+    found = ws.formats.driver(driver)
+    if found.kind != "table":
+        writers = ", ".join(d.name for d in ws.formats.all().values() if d.kind == "table")
+        raise hint(UnsupportedFormat(driver, "write a DataFrame"), f"frames go to: {writers}")
+    return found
+
+
+def _target(ws: Workspace, run: ActiveRun, key: str, path: PathLike | None, suffix: str) -> Path:
+    if path is None:
+        return _output_path(artifact_dir_of(ws, run), check_key(key), suffix)
+    target = Path(local_path(ws, path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+def _equal_cached(
+    ws: Workspace, run: ActiveRun, key: str, df: Any, direction: Direction
+) -> ArtifactRecord | None:
+    """Return the cached output of a hit that holds the same table."""
+    if run.hit is None or direction == "input":
+        return None
+    for record in run.hit.outputs:
+        if record.key == key and _same_table(ws, record, df):
+            return record
+    return None
+
+
+def _same_table(ws: Workspace, record: ArtifactRecord, df: Any) -> bool:
+    path = ws.path_of(record)
+    driver = ws.formats.driver(record.driver)
+    if driver.kind != "table" or not path.exists():
+        return False
+    stored = driver.frame(path)
+    fresh = df.to_frame() if hasattr(df, "to_frame") and not hasattr(df, "columns") else df
+    if list(stored.columns) != list(fresh.columns) or len(stored) != len(fresh):
+        return False
+    return bool(stored.reset_index(drop=True).equals(fresh.reset_index(drop=True)))

@@ -1,0 +1,302 @@
+"""Function-shaped runs: a hit skips the function, a miss executes and records it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from consist.active import ActiveRun
+from consist.cache.hydrate import HydrationRequest, carry_out, plan_missing_inputs, plan_outputs
+from consist.cache.lookup import Answer, Question, Timing, find, log_decision
+from consist.errors import InputChanged, hint
+from consist.execution import PreparedCall, PythonExecutor
+from consist.models.record import RunDocument
+from consist.models.result import RunResult
+from consist.runs.arguments import RunArguments, RunRequest
+from consist.runs.bind import bind
+from consist.runs.context import RunContext
+from consist.runs.identify import Identity, identify
+from consist.runs.lifecycle import artifact_dir_of, close_run, open_run
+from consist.runs.outputs import record_outputs, watch
+from consist.runs.request import resolve_run_invocation
+from consist.types import (
+    ArtifactRef,
+    CacheOptions,
+    ConfigLike,
+    ExecutionOptions,
+    FacetLike,
+    IdentityInputs,
+    OutputPolicyOptions,
+    PathLike,
+    RunInputRef,
+    explain_legacy_options,
+)
+
+if TYPE_CHECKING:
+    from consist.workspace import Workspace
+
+
+@explain_legacy_options
+def run(
+    ws: Workspace,
+    fn: Callable[..., Any] | None = None,
+    name: str | None = None,
+    *,
+    run_id: str | None = None,
+    model: str | None = None,
+    description: str | None = None,
+    config: ConfigLike | None = None,
+    adapter: Any = None,
+    config_plan_ingest: bool = True,
+    config_plan_profile_schema: bool = False,
+    inputs: Mapping[str, RunInputRef] | Iterable[RunInputRef] | None = None,
+    input_keys: Iterable[str] | str | None = None,
+    optional_input_keys: Iterable[str] | str | None = None,
+    depends_on: Iterable[RunInputRef] | None = None,
+    tags: Iterable[str] | None = None,
+    facet: FacetLike | None = None,
+    facet_from: Iterable[str] | None = None,
+    facet_schema_version: str | int | None = None,
+    facet_index: bool | None = None,
+    identity_inputs: IdentityInputs = None,
+    year: int | None = None,
+    iteration: int | None = None,
+    phase: str | None = None,
+    stage: str | None = None,
+    parent_run_id: str | None = None,
+    outputs: Iterable[str] | None = None,
+    output_paths: Mapping[str, ArtifactRef] | None = None,
+    capture_dir: PathLike | None = None,
+    capture_pattern: str = "*",
+    cache_options: CacheOptions | None = None,
+    output_policy: OutputPolicyOptions | None = None,
+    execution_options: ExecutionOptions | None = None,
+    runtime_kwargs: Mapping[str, Any] | None = None,
+) -> RunResult:
+    """Execute a function as a recorded run, or give back an earlier run of the same identity.
+
+    The identity is made of the code, the config, the inputs, ``model``, ``year``, ``iteration``,
+    ``cache_epoch`` and ``cache_version``. Everything else given here is recorded, and may differ
+    between a run and its cache hit.
+
+    Parameters
+    ----------
+    fn : callable
+        The step. Its parameters are filled from the inputs of their names, ``runtime_kwargs``,
+        config keys of their names, and the whole config for one called ``config``.
+    name : str, optional
+        Name of the run; by default that of the function.
+    run_id : str, optional
+        Id of the run; by default made of the name. Asked for again, it becomes ``<id>~2``.
+    model : str, optional
+        Model or component; by default the name.
+    description : str, optional
+        Purpose, for people; at most 4,096 characters.
+    config : mapping or model, optional
+        Parameters that decide the result. The full config goes into the snapshot.
+    adapter, config_plan_ingest, config_plan_profile_schema
+        Not supported yet.
+    inputs : mapping or iterable, optional
+        Files, artifacts or results of runs. Given as a mapping, each becomes the argument of its
+        name; given as a list, they count for the identity alone.
+    input_keys, optional_input_keys
+        Deprecated, and only for scenario steps.
+    depends_on : iterable, optional
+        Further files or artifacts that the result depends on.
+    tags : iterable of str, optional
+        Labels for questions.
+    facet : mapping or model, optional
+        Small values for questions.
+    facet_from : iterable of str, optional
+        Config keys to copy into the facet.
+    facet_schema_version : str or int, optional
+        Version of the facet's schema.
+    facet_index : bool, optional
+        Whether facet values can be asked for one by one; by default yes.
+    identity_inputs : iterable, optional
+        Paths, or (name, path) pairs, whose content counts for the identity without being inputs.
+    year, iteration : int, optional
+        Part of the identity.
+    phase, stage : str, optional
+        Labels for questions.
+    parent_run_id : str, optional
+        By default the run that this one is begun in.
+    outputs : iterable of str, optional
+        Keys of what the function returns: a frame, series or path for one key, a mapping by key,
+        or a list in the order of the keys.
+    output_paths : mapping, optional
+        Files that the function writes, by key. A relative path may mean the run folder or the
+        current one; the one that this run wrote is meant.
+    capture_dir : path, optional
+        Folder whose new and changed files are the outputs, by their stems.
+    capture_pattern : str, default "*"
+        Which of them.
+    cache_options, output_policy, execution_options : optional
+        See :class:`~consist.types.CacheOptions`, :class:`~consist.types.OutputPolicyOptions` and
+        :class:`~consist.types.ExecutionOptions`.
+    runtime_kwargs : mapping, optional
+        Arguments that reach the function without counting for the identity.
+
+    Returns
+    -------
+    RunResult
+        ``outputs`` by key, ``cache_hit``, ``run``, and the function's return value as ``value``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If an input does not exist.
+    TypeError, ValueError
+        If the arguments cannot mean what they say.
+    RuntimeError
+        If an output policy is ``"error"`` and broken.
+    Exception
+        Whatever the function raises, unchanged; the run is recorded as failed then.
+    """
+    arguments = dict(locals())
+    return execute_run(arguments.pop("ws"), RunArguments(**arguments))
+
+
+def execute_run(ws: Workspace, arguments: RunArguments) -> RunResult:
+    """Identify a run, look for it, and give it back or execute it."""
+    ws.check_writable("run a step")
+    timing = Timing(ws)
+    request = resolve_run_invocation(ws, arguments)
+    timing.lap("signature_prefetch")
+    identity = identify(ws, request)
+    timing.lap("input_hashing")
+    answer = look_up(ws, request, identity)
+    timing.lap("cache_lookup")
+    report(ws, request, identity, answer)
+    if answer.hit is not None:
+        result = _give_back(ws, request, identity, answer)
+        timing.lap("hydration")
+        timing.log()
+        return result
+    timing.log()
+    return _execute(ws, request, identity)
+
+
+# ---------------------------------------------------------------- look up
+
+
+def look_up(ws: Workspace, request: RunRequest, identity: Identity) -> Answer:
+    """Look for an earlier run, unless the caller wants to execute in any case."""
+    if request.cache.mode == "overwrite":
+        return Answer()
+    return find(
+        ws,
+        Question(
+            signature=identity.signature,
+            content_signature=identity.content_signature,
+            keys=request.promised,
+            block=request.block,
+            eager=request.cache.eager,
+        ),
+    )
+
+
+def report(ws: Workspace, request: RunRequest, identity: Identity, answer: Answer) -> None:
+    """Write the debug line of a cache decision, if it is asked for."""
+    log_decision(
+        ws,
+        identity.signature,
+        hit=answer.hit is not None,
+        inputs=len(identity.used),
+        outputs=0 if answer.hit is None else len(answer.hit.outputs),
+        hydration=request.cache.hydration,
+    )
+
+
+# ---------------------------------------------------------------- hit
+
+
+def _give_back(ws: Workspace, request: RunRequest, identity: Identity, answer: Answer) -> RunResult:
+    run = open_run(ws, request, identity, answer.hit, matched=answer.matched)
+    try:
+        copied = hydrate_outputs(ws, run, request)
+        tell_outputs(run)
+    except BaseException as error:
+        close_run(ws, run, "failed", error)
+        raise
+    document = close_run(ws, run, meta=_copied_meta(copied))
+    return _result(ws, document, cache_hit=True)
+
+
+def tell_outputs(run: ActiveRun) -> None:
+    """Tell the listeners of a hit about the outputs it gives back."""
+    for artifact in run.outputs.values():
+        for listener in run.listeners:
+            listener(artifact, "output")
+
+
+def hydrate_outputs(ws: Workspace, run: ActiveRun, request: RunRequest) -> dict[str, str]:
+    """Copy cached outputs where they were asked for; return destinations by key."""
+    policy = request.cache.hydration
+    if policy not in {"outputs-requested", "outputs-all"}:
+        return {}
+    asked = request.cache.output_paths or request.output_paths
+    wanted = HydrationRequest(
+        policy=policy,
+        paths={key: ws.run_dir / str(path) for key, path in asked.items()},
+        folder=_folder(ws, run, request.cache.outputs_dir),
+    )
+    copies = plan_outputs(
+        ws, list(run.outputs.values()), wanted, allow_external=request.allow_external
+    )
+    return carry_out(copies, required=policy == "outputs-all")
+
+
+def _folder(ws: Workspace, run: ActiveRun, asked: str | None) -> Path:
+    return artifact_dir_of(ws, run) if asked is None else ws.run_dir / asked
+
+
+def _copied_meta(copied: Mapping[str, str]) -> dict[str, Any]:
+    return {"materialized_outputs": dict(copied)} if copied else {}
+
+
+# ---------------------------------------------------------------- miss
+
+
+def _execute(ws: Workspace, request: RunRequest, identity: Identity) -> RunResult:
+    run = open_run(ws, request, identity)
+    try:
+        prepare_inputs(ws, run, request)
+        seen = watch(ws, request)
+        context = RunContext(ws, run)
+        call = PreparedCall(request.fn, bind(ws, request, run.named, context))
+        value = PythonExecutor().execute(call)
+        record_outputs(ws, run, seen, value)
+    except BaseException as error:
+        close_run(ws, run, "failed", error)
+        raise
+    document = close_run(ws, run)
+    return _result(ws, document, cache_hit=False, value=value)
+
+
+def prepare_inputs(ws: Workspace, run: ActiveRun, request: RunRequest) -> None:
+    """Bring back inputs that are gone, if asked for, and refuse ones that were tampered with.
+
+    Raises
+    ------
+    InputChanged
+        If an input that a run produced no longer has the bytes that were recorded.
+    """
+    managed = [record for record in run.inputs.values() if record.run_id is not None]
+    if request.cache.hydration == "inputs-missing":
+        carry_out(plan_missing_inputs(ws, managed), required=False)
+    for record in managed:
+        path = ws.path_of(record)
+        if record.hash is None or not path.exists() or ws.files.is_same(path, record.hash):
+            continue
+        problem = InputChanged(record.key, record.hash[:12], "other bytes")
+        raise hint(problem, f"{path} was changed after run {record.run_id!r} wrote it")
+
+
+def _result(
+    ws: Workspace, document: RunDocument, *, cache_hit: bool, value: Any = None
+) -> RunResult:
+    return RunResult(
+        document.run, document.outputs, cache_hit=cache_hit, resolver=ws.path_of, value=value
+    )

@@ -1,0 +1,398 @@
+"""Runs around code that executes in any case: inline blocks and the manual life cycle."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from consist.active import ActiveRun, ActiveRunCacheOptions
+from consist.artifacts.log import entity
+from consist.errors import InvalidOption, NoActiveRun, RunAlreadyActive
+from consist.models.record import RunDocument
+from consist.runs.arguments import RunArguments, RunRequest
+from consist.runs.identify import identify
+from consist.runs.lifecycle import close_run, open_run
+from consist.runs.outputs import Watch, record_outputs, watch
+from consist.runs.request import resolve_run_invocation
+from consist.runs.run import hydrate_outputs, look_up, prepare_inputs, report, tell_outputs
+from consist.types import (
+    OUTPUT_POLICIES,
+    ArtifactRef,
+    CacheOptions,
+    ConfigLike,
+    FacetLike,
+    HashInputs,
+    IdentityInputs,
+    OutputPolicyOptions,
+    PathLike,
+    RunInputRef,
+    check_option,
+)
+
+if TYPE_CHECKING:
+    from consist.models.artifact import Artifact
+    from consist.models.run import Run
+    from consist.workspace import Workspace
+
+logger = logging.getLogger("consist.runs")
+
+
+# ---------------------------------------------------------------- blocks
+
+
+@contextmanager
+def trace(
+    ws: Workspace,
+    name: str,
+    *,
+    run_id: str | None = None,
+    model: str | None = None,
+    description: str | None = None,
+    config: ConfigLike | None = None,
+    adapter: Any = None,
+    config_plan_ingest: bool = True,
+    config_plan_profile_schema: bool = False,
+    inputs: Mapping[str, RunInputRef] | Iterable[RunInputRef] | None = None,
+    input_keys: Iterable[str] | str | None = None,
+    optional_input_keys: Iterable[str] | str | None = None,
+    depends_on: Iterable[RunInputRef] | None = None,
+    tags: Iterable[str] | None = None,
+    facet: FacetLike | None = None,
+    facet_from: Iterable[str] | None = None,
+    facet_schema_version: str | int | None = None,
+    facet_index: bool | None = None,
+    identity_inputs: IdentityInputs = None,
+    year: int | None = None,
+    iteration: int | None = None,
+    parent_run_id: str | None = None,
+    outputs: Iterable[str] | None = None,
+    output_paths: Mapping[str, ArtifactRef] | None = None,
+    capture_dir: PathLike | None = None,
+    capture_pattern: str = "*",
+    cache_mode: str = "reuse",
+    cache_hydration: str | None = None,
+    cache_version: int | None = None,
+    cache_epoch: int | None = None,
+    validate_cached_outputs: str = "lazy",
+    code_identity: str | None = None,
+    code_identity_extra_deps: Iterable[PathLike] | None = None,
+    output_mismatch: str = "warn",
+    output_missing: str = "warn",
+) -> Generator[Workspace]:
+    """Record the code of a ``with`` block as a run; the block executes every time.
+
+    On a hit, ``is_cached`` is true inside the block, the cached outputs are there, and logging
+    one of them again gives the cached artifact; code that does something else makes the run an
+    executing one. Parameters are those of :func:`~consist.runs.run.run`, with the policies as
+    plain keywords; inputs are logged and never loaded.
+
+    Yields
+    ------
+    Tracker
+        The tracker.
+
+    Raises
+    ------
+    ValueError
+        If an option has a value it does not know.
+    RuntimeError
+        If an output policy is ``"error"`` and broken.
+    """
+    given = dict(locals())
+    workspace = given.pop("ws")
+    with traced(workspace, block_arguments(given)) as run:
+        yield run.workspace
+
+
+def block_arguments(given: dict[str, Any]) -> RunArguments:
+    """Pack the flat policy keywords of a block into options objects."""
+    for name in ("output_mismatch", "output_missing"):
+        check_option(name, given[name], OUTPUT_POLICIES)
+    cache = {name: given.pop(name) for name in CacheOptions.__dataclass_fields__}
+    policy = {name: given.pop(name) for name in OutputPolicyOptions.__dataclass_fields__}
+    return RunArguments(
+        **given,
+        cache_options=CacheOptions(**cache),
+        output_policy=OutputPolicyOptions(**policy),
+        block=True,
+    )
+
+
+@contextmanager
+def traced(ws: Workspace, arguments: RunArguments) -> Generator[ActiveRun]:
+    """Open a run for a block and close it behind, whatever the block does."""
+    ws.check_writable("trace a block")
+    request = resolve_run_invocation(ws, arguments)
+    run, seen = begin(ws, request)
+    try:
+        yield run
+    except BaseException as error:
+        _record_what_is_there(ws, run, seen)
+        close_run(ws, run, "failed", error)
+        raise
+    try:
+        record_outputs(ws, run, seen, None)
+    except BaseException as error:
+        close_run(ws, run, "failed", error)
+        raise
+    close_run(ws, run)
+
+
+def _record_what_is_there(ws: Workspace, run: ActiveRun, seen: Watch) -> None:
+    """Log the outputs that a failing block left; its own error is the one that counts."""
+    try:
+        record_outputs(ws, run, seen, None)
+    except Exception as error:  # noqa: BLE001 - anything here would hide the block's own error
+        logger.warning("[Consist] outputs of failed run %r: %s", run.run_id, error)
+
+
+def begin(ws: Workspace, request: RunRequest) -> tuple[ActiveRun, Watch]:
+    """Begin a run whose code executes in any case, as a hit where there is one."""
+    identity = identify(ws, request)
+    answer = look_up(ws, request, identity)
+    report(ws, request, identity, answer)
+    seen = watch(ws, request)
+    run = open_run(ws, request, identity, answer.hit, matched=answer.matched)
+    try:
+        if run.hit is None:
+            prepare_inputs(ws, run, request)
+        else:
+            hydrate_outputs(ws, run, request)
+            tell_outputs(run)
+    except BaseException as error:
+        close_run(ws, run, "failed", error)
+        raise
+    return run, seen
+
+
+# ---------------------------------------------------------------- manual life cycle
+
+
+def begin_run(
+    ws: Workspace,
+    run_id: str,
+    model: str,
+    config: ConfigLike | None = None,
+    inputs: Iterable[ArtifactRef] | Mapping[str, ArtifactRef] | None = None,
+    tags: list[str] | None = None,
+    description: str | None = None,
+    cache_mode: str = "reuse",
+    *,
+    artifact_dir: PathLike | None = None,
+    allow_external_paths: bool | None = None,
+    facet: FacetLike | None = None,
+    facet_from: list[str] | None = None,
+    hash_inputs: HashInputs = None,
+    code_identity: str | None = None,
+    code_identity_extra_deps: list[PathLike] | None = None,
+    facet_schema_version: str | int | None = None,
+    facet_index: bool = True,
+    **kwargs: Any,
+) -> Run:
+    """Begin a run now, to be ended by :func:`end_run` somewhere else.
+
+    Parameters
+    ----------
+    run_id : str
+        Id of the run. Asked for again, it becomes ``<id>~2``, ``~3`` and so on.
+    model : str
+        Model or process.
+    config, tags, description, facet, facet_from, facet_schema_version, facet_index
+        As for :func:`~consist.runs.run.run`.
+    inputs : iterable or mapping, optional
+        Paths and artifacts that the run uses.
+    cache_mode : str, default "reuse"
+        As in :class:`~consist.types.CacheOptions`.
+    artifact_dir : path, optional
+        Folder for outputs: relative to ``<run_dir>/outputs``, or absolute within ``run_dir``.
+    allow_external_paths : bool, optional
+        Allow ``artifact_dir`` and copies of cached outputs outside ``run_dir``.
+    hash_inputs : iterable, optional
+        Files and folders, or (name, path) pairs, that count for the identity alone.
+    code_identity, code_identity_extra_deps
+        As in :class:`~consist.types.CacheOptions`.
+    **kwargs : Any
+        ``year``, ``iteration``, ``stage``, ``phase``, ``parent_run_id``, ``cache_hydration``,
+        ``cache_epoch``, ``cache_version``, ``validate_cached_outputs``,
+        ``materialize_cached_output_paths`` and ``materialize_cached_outputs_dir``; everything
+        else becomes metadata of the run.
+
+    Returns
+    -------
+    Run
+        The run, with status ``"running"``.
+
+    Raises
+    ------
+    RuntimeError
+        If a run is active on this thread or task.
+    ValueError
+        If a name, tag, option or metadata entry breaks its rules.
+    """
+    ws.check_writable("begin a run")
+    active = ws.active.own()
+    if active is not None and not active.is_header:
+        raise RunAlreadyActive(active.run_id, run_id)
+    request = resolve_run_invocation(
+        ws,
+        RunArguments(
+            name=model,
+            run_id=run_id,
+            model=model,
+            config=config,
+            inputs=inputs,
+            tags=tags,
+            description=description,
+            artifact_dir=artifact_dir,
+            allow_external_paths=allow_external_paths,
+            facet=facet,
+            facet_from=facet_from,
+            identity_inputs=hash_inputs,
+            facet_schema_version=facet_schema_version,
+            facet_index=facet_index,
+            cache_options=CacheOptions(
+                cache_mode=cache_mode,
+                code_identity=code_identity,
+                code_identity_extra_deps=code_identity_extra_deps,
+                **{name: kwargs.pop(name, None) for name in _CACHE_KEYWORDS},
+            ),
+            **{name: kwargs.pop(name, None) for name in _FIELD_KEYWORDS},
+            meta=kwargs,
+            block=True,
+            manual=True,
+        ),
+    )
+    run, _ = begin(ws, request)
+    return _entity(run)
+
+
+_CACHE_KEYWORDS = ("cache_hydration", "cache_epoch", "cache_version", "validate_cached_outputs")
+_FIELD_KEYWORDS = (
+    "year",
+    "iteration",
+    "stage",
+    "phase",
+    "parent_run_id",
+    "materialize_cached_output_paths",
+    "materialize_cached_outputs_dir",
+)
+
+
+def end_run(ws: Workspace, status: str = "completed", error: BaseException | None = None) -> Run:
+    """End the run that :func:`begin_run` began: write its record and tell the hooks.
+
+    Parameters
+    ----------
+    status : str, default "completed"
+        ``"completed"`` or ``"failed"``.
+    error : Exception, optional
+        What went wrong; its text goes into the metadata.
+
+    Returns
+    -------
+    Run
+        The run as recorded. Ending a run that has ended already only warns.
+
+    Raises
+    ------
+    RuntimeError
+        If no run was ever begun.
+    ValueError
+        If the status is unknown.
+    """
+    if status not in {"completed", "failed"}:
+        raise InvalidOption("status", status, ("completed", "failed"))
+    run = ws.active.find()
+    if run is None or run.is_header:
+        return _ended_before(ws)
+    document = close_run(ws, run, status, error)
+    ws.memory["ended_run"] = document
+    return _document_entity(document)
+
+
+def _ended_before(ws: Workspace) -> Run:
+    document: RunDocument | None = ws.memory.get("ended_run")
+    if document is None or document is not ws.memory.get("last_run"):
+        raise NoActiveRun("end_run")
+    logger.warning("[Consist] run %r has ended already", document.run.id)
+    return _document_entity(document)
+
+
+@contextmanager
+def start_run(ws: Workspace, run_id: str, model: str, **kwargs: Any) -> Generator[Workspace]:
+    """Begin a run and end it behind the block; see :func:`begin_run`.
+
+    Yields
+    ------
+    Tracker
+        The tracker.
+
+    Raises
+    ------
+    Exception
+        Whatever the block raises, after the run is recorded as failed.
+    """
+    begin_run(ws, run_id, model, **kwargs)
+    run = ws.active.require("start_run")
+    try:
+        yield ws
+    except BaseException as error:
+        _close_once(ws, run, "failed", error)
+        raise
+    _close_once(ws, run, "completed", None)
+
+
+def _close_once(ws: Workspace, run: ActiveRun, status: str, error: BaseException | None) -> None:
+    if run.is_open:
+        ws.memory["ended_run"] = close_run(ws, run, status, error)
+
+
+def _entity(run: ActiveRun) -> Run:
+    from consist.models.run import Run
+
+    return Run.from_record(run.record)
+
+
+def _document_entity(document: RunDocument) -> Run:
+    from consist.models.run import Run
+
+    return Run.from_record(document.run)
+
+
+# ---------------------------------------------------------------- inside a hit
+
+
+def cached_artifacts(ws: Workspace, direction: str = "output") -> dict[str, Artifact]:
+    """Return what the active run gives back, by key; empty where it is no hit.
+
+    Parameters
+    ----------
+    direction : {"output", "input"}
+        Which side.
+    """
+    check_option("direction", direction, ("input", "output"))
+    run = ws.active.find()
+    if run is None or run.hit is None:
+        return {}
+    records = run.hit.outputs if direction == "output" else run.hit.inputs
+    return {record.key: entity(ws, record) for record in records}
+
+
+def cached_output(ws: Workspace, key: str | None = None) -> Artifact | None:
+    """Return one output that the active run gives back, by key or the first; else ``None``."""
+    found = cached_artifacts(ws)
+    return next(iter(found.values()), None) if key is None else found.get(key)
+
+
+def suspend_cache_options(ws: Workspace) -> ActiveRunCacheOptions:
+    """Reset the cache options of the active run to their defaults; return what they were."""
+    run = ws.active.require("suspend_cache_options")
+    options, run.cache_options = run.cache_options, ActiveRunCacheOptions()
+    return options
+
+
+def restore_cache_options(ws: Workspace, options: ActiveRunCacheOptions) -> None:
+    """Put back what :func:`suspend_cache_options` returned."""
+    ws.active.require("restore_cache_options").cache_options = options

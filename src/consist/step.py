@@ -1,0 +1,231 @@
+"""Metadata that a step function carries: defaults for the runs that execute it."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from consist.errors import InvalidMetadata, UsageError, WrongType, hint
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ATTRIBUTE = "__consist_step__"
+REQUIRED_ATTRIBUTE = "__consist_runtime_required__"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepDefinition:
+    """Defaults that :func:`define_step` attached to a function.
+
+    Any field may also be a function of one :class:`StepContext`, called when the step is run.
+    """
+
+    model: Any = None
+    name_template: Any = None
+    description: Any = None
+    outputs: Any = None
+    schema_outputs: Any = None
+    output_paths: Any = None
+    inputs: Any = None
+    input_keys: Any = None
+    optional_input_keys: Any = None
+    config: Any = None
+    adapter: Any = None
+    identity_inputs: Any = None
+    facet: Any = None
+    facet_index: Any = None
+    facet_from: Any = None
+    facet_schema_version: Any = None
+    cache_mode: Any = None
+    cache_hydration: Any = None
+    cache_version: Any = None
+    validate_cached_outputs: Any = None
+    code_identity: Any = None
+    code_identity_extra_deps: Any = None
+    input_binding: Any = None
+    load_inputs: Any = None
+    inject_context: Any = None
+    tags: Any = None
+    extra: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def resolve(self, name: str, context: StepContext) -> Any:
+        """Return one field, computed if it was given as a function."""
+        value = getattr(self, name)
+        if callable(value) and not isinstance(value, type):
+            return value(context)
+        return value
+
+
+_EMPTY = StepDefinition()
+_FIELDS = frozenset(f.name for f in fields(StepDefinition)) - {"extra"}
+
+
+def define_step(**kwargs: Any) -> Callable[[F], F]:
+    """Attach defaults to a step function without changing what it does.
+
+    Parameters
+    ----------
+    **kwargs : Any
+        Fields of :class:`StepDefinition`, such as ``outputs``, ``tags``, ``cache_version`` or
+        ``inject_context``; other names are kept in ``extra``. A value may be a function of one
+        :class:`StepContext`. An argument given to ``run`` wins over the default here.
+
+    Returns
+    -------
+    Callable
+        A decorator that returns the very function it is given.
+
+    Examples
+    --------
+    >>> @define_step(outputs=["clean"], cache_version=3)
+    ... def clean(raw):
+    ...     return raw.dropna()
+    """
+    known = {name: value for name, value in kwargs.items() if name in _FIELDS}
+    extra = {name: value for name, value in kwargs.items() if name not in _FIELDS}
+    definition = StepDefinition(**known, extra=MappingProxyType(extra))
+
+    def attach(function: F) -> F:
+        setattr(function, ATTRIBUTE, definition)
+        return function
+
+    return attach
+
+
+def definition_of(function: object) -> StepDefinition:
+    """Return what :func:`define_step` attached, or the empty definition."""
+    return getattr(function, ATTRIBUTE, _EMPTY)
+
+
+def require_runtime_kwargs(*names: str) -> Callable[[F], F]:
+    """Demand that a step is run with these runtime arguments.
+
+    Parameters
+    ----------
+    *names : str
+        Names that must be among ``runtime_kwargs``.
+
+    Raises
+    ------
+    ValueError
+        When the step is run without one of them, before anything happens.
+    """
+    if not names or not all(is_name(name) for name in names):
+        raise UsageError("require_runtime_kwargs takes one or more non-empty names")
+
+    def attach(function: F) -> F:
+        earlier: tuple[str, ...] = getattr(function, REQUIRED_ATTRIBUTE, ())
+        setattr(function, REQUIRED_ATTRIBUTE, (*earlier, *names))
+        return function
+
+    return attach
+
+
+def is_name(value: object) -> bool:
+    """Whether a value is text that is not empty."""
+    return isinstance(value, str) and bool(value)
+
+
+def check_runtime_kwargs(function: object, given: Mapping[str, Any]) -> None:
+    """Check what :func:`require_runtime_kwargs` demands.
+
+    Raises
+    ------
+    UsageError
+        Naming the absent arguments.
+    """
+    required: tuple[str, ...] = getattr(function, REQUIRED_ATTRIBUTE, ())
+    missing = [name for name in required if name not in given]
+    if missing:
+        name = getattr(function, "__name__", repr(function))
+        error = UsageError(f"step {name!r} needs runtime arguments: {', '.join(missing)}")
+        raise hint(error, "pass them as execution_options=ExecutionOptions(runtime_kwargs={...})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepContext:
+    """What a computed default may know about the run that is about to begin."""
+
+    func_name: str
+    model: str | None = None
+    year: int | None = None
+    iteration: int | None = None
+    phase: str | None = None
+    stage: str | None = None
+    consist_workspace: Any = None
+    runtime_kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def __getitem__(self, name: str) -> Any:
+        """Return an attribute or runtime argument by name."""
+        value = self.get(name, _ABSENT)
+        if value is _ABSENT:
+            raise KeyError(name)
+        return value
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return an attribute or runtime argument by name, or ``default``."""
+        if name in {f.name for f in fields(self)}:
+            return getattr(self, name)
+        return self.runtime_kwargs.get(name, default)
+
+    def get_runtime(self, name: str, default: Any = None) -> Any:
+        """Return a runtime argument, or ``default``."""
+        return self.runtime_kwargs.get(name, default)
+
+    def require_runtime(self, name: str) -> Any:
+        """Return a runtime argument.
+
+        Raises
+        ------
+        UsageError
+            If it was not given.
+        """
+        if name not in self.runtime_kwargs:
+            raise UsageError(f"step {self.func_name!r} needs the runtime argument {name!r}")
+        return self.runtime_kwargs[name]
+
+
+_ABSENT = object()
+
+
+def render_name(template: str, context: StepContext) -> str:
+    """Fill a name template; absent values become the empty string.
+
+    Templates know ``func_name``, ``model``, ``year``, ``iteration``, ``stage`` and ``phase``.
+
+    Raises
+    ------
+    InvalidMetadata
+        If the template names something else or cannot be read.
+    """
+    names = ("func_name", "model", "year", "iteration", "stage", "phase")
+    values = {name: getattr(context, name) for name in names}
+    try:
+        asked = {name for _, name, _, _ in string.Formatter().parse(template) if name}
+    except (ValueError, TypeError) as error:
+        raise InvalidMetadata(f"name template {template!r}", f"cannot be read: {error}") from None
+    unknown = asked - values.keys()
+    if unknown:
+        error = InvalidMetadata(f"name template {template!r}", f"names {', '.join(unknown)}")
+        raise hint(error, f"templates know {', '.join(names)}")
+    return template.format(**{k: "" if v is None else v for k, v in values.items()})
+
+
+def function_name(function: object) -> str:
+    """Return the name a run takes from its function.
+
+    Raises
+    ------
+    WrongType
+        If there is nothing to take a name from.
+    """
+    name = getattr(function, "__name__", None)
+    if name is None:
+        inner = getattr(function, "func", None)
+        name = getattr(inner, "__name__", None) or type(function).__name__
+    if not isinstance(name, str):
+        raise WrongType(f"{function!r} has no name; pass name=")
+    return "lambda" if name == "<lambda>" else name

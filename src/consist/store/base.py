@@ -1,0 +1,81 @@
+"""The protocol behind which the rest of the library does not know how runs are remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from consist.models.record import ArtifactRecord, LogEvent, RowEvent, RunDocument
+from consist.store.claims import Claim
+from consist.store.index import Attempt, Location
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+class Store(Protocol):
+    """Remembers runs and answers questions about them."""
+
+    @property
+    def has_database(self) -> bool:
+        """Whether questions can be asked at all."""
+        ...
+
+    @property
+    def incomplete(self) -> str | None:
+        """Why look-ups may miss what was recorded, or ``None`` if they cannot."""
+        ...
+
+    def append(self, document: RunDocument) -> bytes:
+        """Acknowledge what is known of a run; return the document as encoded."""
+        ...
+
+    def amend(self, event: LogEvent | RowEvent) -> None:
+        """Acknowledge a change of an active run."""
+        ...
+
+    def write_snapshot(self, run_id: str, document: bytes) -> None:
+        """Write the readable file of a run, once its record is acknowledged."""
+        ...
+
+    def candidates(self, signature: str, *, thorough: bool = True) -> list[RunDocument]:
+        """Return the runs that may be given back for a signature, newest first.
+
+        ``thorough`` also reads what other processes recorded since the last look, if nothing
+        was found without.
+        """
+        ...
+
+    def located(self, location: Location) -> ArtifactRecord | None:
+        """Return the latest recorded version at a location."""
+        ...
+
+    def attempts(self, requested_id: str) -> dict[int, Attempt]:
+        """Return the runs that asked for an id, by number."""
+        ...
+
+    def claim(self, requested_id: str) -> Claim:
+        """Claim the next attempt of an id."""
+        ...
+
+    def ask(self) -> AbstractContextManager[Any]:
+        """Yield a DuckDB connection whose tables hold every acknowledged record."""
+        ...
+
+    def furnish(self, function: Callable[[Any], None]) -> None:
+        """Call ``function`` with the connection of every question, once its tables are complete."""
+        ...
+
+    @property
+    def engine(self) -> Engine | None:
+        """SQLAlchemy engine over the same tables."""
+        ...
+
+    def sync(self, wait: float = 2.0) -> bool:
+        """Bring the database file up to date; return whether it could be had in time."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is pending and let go of every file."""
+        ...

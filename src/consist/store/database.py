@@ -1,0 +1,315 @@
+"""Attaching and detaching the DuckDB file.
+
+Opening a DuckDB file costs ten milliseconds, attaching it to a kept in-memory instance less than
+one. So each database file has one in-memory instance per process, shared by all trackers on it;
+a question attaches the file read-only for its own duration, a merge attaches it for writing.
+
+The file is opened in no other way while it is attached: closing any other descriptor of it would
+drop DuckDB's own lock. Every attachment is also covered by an advisory lock beside the file, which
+tells our own processes apart from foreign ones that hold it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+import weakref
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from consist.errors import StoreDamaged, StoreLocked, StoreUnwritable, hint
+from consist.store import locks
+from consist.store.locks import FileLock
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+ALIAS = "consist_db"
+STORAGE_VERSION = "v1.5.0"
+"""Written so that clients from DuckDB 1.5 on can open the file."""
+
+_THIS_PROCESS = "another connection of this process"
+
+_instances: weakref.WeakValueDictionary[str, Database] = weakref.WeakValueDictionary()
+_instances_lock = threading.Lock()
+
+
+def open_database(path: Path) -> Database:
+    """Return the one :class:`Database` of this process for a file."""
+    key = os.path.realpath(path)
+    with _instances_lock:
+        found = _instances.get(key)
+        if found is None:
+            found = _instances[key] = Database(Path(key))
+        return found
+
+
+class Database:
+    """One DuckDB file, as seen by this process.
+
+    Readers share an attachment; a writer needs the file alone, also within the process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.epoch = 0
+        """Grows whenever the in-memory instance is a new one and has to be furnished again."""
+        self._life = 0
+        self._begin()
+        locks.on_fork(self, before=Database.freeze, in_parent=Database.thaw, in_child=_abandon)
+
+    def _begin(self) -> None:
+        self._connection: DuckDBPyConnection | None = None
+        self._changed = threading.Condition()
+        self._readers = 0
+        self._busy = False
+        self._lock = FileLock(f"{self.path}.lock")
+
+    @property
+    def exists(self) -> bool:
+        """Whether the file is there; an empty one counts as absent."""
+        try:
+            return self.path.stat().st_size > 0
+        except OSError:
+            return False
+
+    # ------------------------------------------------------------ reading
+
+    @contextmanager
+    def reading(self, wait: float) -> Generator[DuckDBPyConnection]:
+        """Attach the file read-only and yield a cursor of the in-memory instance.
+
+        Where there is no file, nothing is attached.
+
+        Raises
+        ------
+        StoreLocked
+            If somebody else holds the file for longer than ``wait`` seconds.
+        """
+        self._enter_reading(wait)
+        life, cursor = self._life, self.scratch()
+        try:
+            yield cursor
+        finally:
+            if life == self._life:
+                cursor.close()
+                self._leave_reading()
+            else:
+                locks.abandon(cursor)  # forked in the middle: it is the parent's
+
+    def _enter_reading(self, wait: float) -> None:
+        deadline = time.monotonic() + wait
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self._busy, wait):
+                raise _locked(self.path, _THIS_PROCESS, wait)
+            if self._readers:
+                self._readers += 1
+                return
+            self._busy = True
+        readers = 0
+        try:
+            self._attach_for_reading(deadline, wait)
+            readers = 1
+        finally:
+            self._rest(readers)
+
+    def _attach_for_reading(self, deadline: float, wait: float) -> None:
+        if not self._lock.acquire(shared=True, wait=_left(deadline)):
+            raise _locked(self.path, self._lock.holder(), wait)
+        try:
+            if self.exists:
+                self._attach(" (READ_ONLY)", deadline, wait)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _leave_reading(self) -> None:
+        with self._changed:
+            self._readers -= 1
+            if self._readers:
+                return
+            self._busy = True
+        try:
+            self._detach()
+            self._lock.release()
+        finally:
+            self._rest(0)
+
+    # ------------------------------------------------------------ writing
+
+    @contextmanager
+    def alone(self, wait: float) -> Generator[bool]:
+        """Keep every other thread and process of ours away; yield whether that was possible."""
+        if not self._enter_alone(wait):
+            yield False
+            return
+        life = self._life
+        try:
+            yield True
+        finally:
+            if life == self._life:
+                self._lock.release()
+                self._rest(0)
+
+    def _enter_alone(self, wait: float) -> bool:
+        deadline = time.monotonic() + wait
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self._busy and not self._readers, wait):
+                return False
+            self._busy = True
+        taken = False
+        try:
+            taken = self._lock.acquire(wait=_left(deadline))
+        finally:
+            if not taken:
+                self._rest(0)
+        return taken
+
+    @contextmanager
+    def writing(self, wait: float) -> Generator[DuckDBPyConnection | None]:
+        """Within :meth:`alone`, attach the file for writing; detaching writes the checkpoint.
+
+        Yields
+        ------
+        DuckDBPyConnection or None
+            ``None`` if somebody else holds the file for longer than ``wait`` seconds.
+        """
+        if self.path.exists() and not self.exists:
+            self.path.unlink()  # DuckDB takes an empty file for a broken one
+        try:
+            options = f" (STORAGE_VERSION '{STORAGE_VERSION}')"
+            self._attach(options, time.monotonic() + wait, wait)
+        except StoreLocked:
+            yield None
+            return
+        life, cursor = self._life, self.scratch()
+        try:
+            yield cursor
+        finally:
+            if life == self._life:
+                cursor.close()
+                self._detach()
+            else:
+                locks.abandon(cursor)
+
+    # ------------------------------------------------------------ attaching
+
+    def _rest(self, readers: int) -> None:
+        with self._changed:
+            self._busy, self._readers = False, readers
+            self._changed.notify_all()
+
+    def _attach(self, options: str, deadline: float, wait: float) -> None:
+        statement = f"ATTACH {_literal(str(self.path))} AS {ALIAS}{options}"
+        pause = 0.005
+        while True:
+            holder = self._try_attach(statement)
+            if holder is None:
+                return
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise _locked(self.path, holder, wait)
+            time.sleep(min(pause, left))
+            pause = min(pause * 2, 0.1)
+
+    def _try_attach(self, statement: str) -> str | None:
+        """Attach the file, or say who holds it."""
+        import duckdb
+
+        try:
+            self._memory().execute(statement)
+        except duckdb.Error as error:
+            text = str(error)
+            if "Unique file handle conflict" in text:
+                return _THIS_PROCESS
+            if "Could not set lock" in text:
+                return _holder(text)
+            raise _unusable(self.path, text) from error
+        return None
+
+    def _detach(self) -> None:
+        import duckdb
+
+        memory = self._memory()
+        try:
+            memory.execute(f"DETACH DATABASE IF EXISTS {ALIAS}")
+        except duckdb.Error as error:
+            # The checkpoint failed (disk full); the write-ahead log keeps what was committed.
+            memory.close()
+            self._connection = None
+            self._lock.release()
+            raise _unusable(self.path, str(error)) from error
+
+    def _memory(self) -> DuckDBPyConnection:
+        if self._connection is None:
+            import duckdb
+
+            self._connection = duckdb.connect(":memory:")
+            self._connection.execute("SET TimeZone = 'UTC'")
+            self.epoch += 1
+        return self._connection
+
+    def scratch(self) -> DuckDBPyConnection:
+        """Return a cursor of the in-memory instance."""
+        with self._changed:
+            return self._memory().cursor()
+
+    # ------------------------------------------------------------ fork
+
+    def freeze(self) -> None:
+        """Hold still while this process forks."""
+        self._changed.acquire()
+
+    def thaw(self) -> None:
+        """End what :meth:`freeze` began."""
+        self._changed.release()
+
+    def abandon(self) -> None:
+        """Begin anew in a forked child: the parent's threads and locks are not there."""
+        locks.abandon(self._connection)
+        self._life += 1
+        self._begin()
+
+
+def _abandon(database: Database) -> None:
+    global _instances_lock  # noqa: PLW0603 - a thread of the parent may have held it
+    _instances_lock = threading.Lock()
+    database.abandon()
+
+
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _holder(message: str) -> str:
+    found = re.search(r"held in (.+?)(?:\. See|$)", message, re.DOTALL)
+    return found.group(1).strip() if found else "another process"
+
+
+def _locked(path: Path, holder: str, waited: float) -> StoreLocked:
+    return hint(
+        StoreLocked(str(path), holder, waited),
+        "close the other connection, or raise CONSIST_LOCK_WAIT; runs are recorded meanwhile",
+    )
+
+
+_DAMAGE = re.compile(
+    r"not a valid DuckDB|corrupt|could not read enough bytes|version number|deseriali",
+    re.IGNORECASE,
+)
+
+
+def _unusable(path: Path, text: str) -> StoreDamaged | StoreUnwritable:
+    reason = text.splitlines()[0]
+    if not _DAMAGE.search(text):
+        return StoreUnwritable(str(path), reason)
+    remedy = "move the file away; the next open fills a new one from the snapshots"
+    return hint(StoreDamaged(str(path), reason), remedy)

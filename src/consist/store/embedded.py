@@ -1,0 +1,314 @@
+"""The store that needs no server: journal, index and one DuckDB file."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from consist.errors import StoreError, TrackerClosed
+from consist.files.atomic import unwritable
+from consist.files.filesystem import is_network
+from consist.models.record import (
+    ArtifactRecord,
+    Event,
+    LogEvent,
+    RowEvent,
+    RunDocument,
+    RunEvent,
+    encode,
+    encode_run_event,
+)
+from consist.settings import Settings
+from consist.store import claims, locks, snapshots
+from consist.store.background import BackgroundMerger
+from consist.store.belonging import Belonging
+from consist.store.claims import Claim
+from consist.store.database import open_database
+from consist.store.folder import JournalFolder
+from consist.store.index import Attempt, Index, Location
+from consist.store.index_file import default_path
+from consist.store.journal import JournalWriter
+from consist.store.lookups import Lookups
+from consist.store.merge import Merger
+from consist.store.tail import tail_of
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from sqlalchemy import Engine
+
+logger = logging.getLogger("consist.store")
+
+EXIT_WAIT = 2.0
+_OPEN_WAIT = 0.25
+
+
+class EmbeddedStore:
+    """Remembers runs in ``<db_path>.journal`` and ``<db_path>``.
+
+    Parameters
+    ----------
+    db_path : Path
+        The DuckDB file; created by the first merge.
+    run_dir : Path
+        Run folder of the tracker; its snapshots can refill the database.
+    settings : Settings
+        Lock waits, durability and cache folder.
+
+    Raises
+    ------
+    StoreTooNew
+        If a newer library wrote the store.
+    StoreDamaged
+        If what names the store cannot be read.
+    """
+
+    has_database = True
+
+    def __init__(self, db_path: Path, run_dir: Path, settings: Settings) -> None:
+        self.db_path, self.run_dir, self.settings = db_path, run_dir, settings
+        self.folder = JournalFolder(db_path)
+        self.database = open_database(db_path)
+        self.tail = tail_of(self.database, self.folder)
+        self._closed = False
+        self._furnishers: list[Callable[[DuckDBPyConnection], None]] = []
+        self._open_parts(forked=False)
+        self.belonging.look(_OPEN_WAIT)
+        if str(run_dir) not in self.belonging.state.run_dirs:
+            self.folder.remember_run_dir(str(run_dir), self.belonging.state)
+        locks.on_fork(
+            self, before=EmbeddedStore.freeze, in_parent=EmbeddedStore.thaw, in_child=_abandon
+        )
+        _open_stores.add(self)
+
+    def _open_parts(self, *, forked: bool) -> None:
+        network = is_network(self.db_path.parent)
+        durability = self.settings.durability
+        sync = durability == "disk" or (durability == "auto" and network)
+        self._lock = threading.RLock()
+        self.belonging = Belonging(self.folder, self.database)
+        store_id = self.belonging.state.store_id
+        if not forked:
+            self.journal = JournalWriter(self.folder.path, store_id, sync=sync)
+            cache_dir = self.settings.cache_dir
+            path = default_path(self.folder.path, store_id, cache_dir, network=network)
+            self.index = Index(path, store_id)
+        self.lookups = Lookups(self.index, self.folder, self.database, self.belonging)
+        self.merger = Merger(self.database, self.folder, self.index, network=network)
+        self.background = BackgroundMerger(self._merge_in_background, forked=forked)
+        self._active: set[str] = set()
+        self._finalizer_pid = 0
+        self._complaints: set[str] = set()
+
+    # ------------------------------------------------------------ recording
+
+    def append(self, document: RunDocument) -> bytes:
+        """Acknowledge what is known of a run; return the document as encoded.
+
+        Raises
+        ------
+        StoreUnwritable
+            If the record could not be written; nothing of it remains.
+        TrackerClosed
+            After :meth:`close`.
+        """
+        encoded = encode(document)
+        self._append(RunEvent(document), encode_run_event(encoded))
+        if document.run.status == "running":
+            self._active.add(document.run.uid)
+        else:
+            self._active.discard(document.run.uid)
+        return encoded
+
+    def amend(self, event: LogEvent | RowEvent) -> None:
+        """Acknowledge a change of an active run."""
+        self._append(event, encode(event))
+
+    def _append(self, event: Event, payload: bytes) -> None:
+        with self._lock:
+            if self._closed:
+                raise TrackerClosed("record a run")
+            token, position = self.journal.append(payload)
+            self.index.learn(event, token, position)
+        self._finish_at_exit()
+        self.background.wake()
+
+    def write_snapshot(self, run_id: str, document: bytes) -> None:
+        """Write the readable file of a run, once its record is acknowledged."""
+        snapshots.write_snapshot(self.run_dir, run_id, document)
+
+    # ------------------------------------------------------------ looking up
+
+    @property
+    def incomplete(self) -> str | None:
+        """Why look-ups may miss what was recorded, or ``None`` if they cannot."""
+        return self.lookups.incomplete
+
+    def candidates(self, signature: str, *, thorough: bool = True) -> list[RunDocument]:
+        """Return the runs that may be given back for a signature, newest first."""
+        found = self.index.candidates(signature)
+        if found or not thorough or not self.lookups.catch_up(self.journal.token):
+            return found
+        return self.index.candidates(signature)
+
+    def located(self, location: Location) -> ArtifactRecord | None:
+        """Return the latest recorded version at a location."""
+        return self.index.located(location)
+
+    def attempts(self, requested_id: str) -> dict[int, Attempt]:
+        """Return the runs that asked for an id, by number."""
+        self.lookups.catch_up(self.journal.token)
+        return self.index.attempts(requested_id)
+
+    def claim(self, requested_id: str) -> Claim:
+        """Claim the next attempt of an id.
+
+        Raises
+        ------
+        StoreUnwritable
+            If neither the journal folder nor the run folder can be written.
+        """
+        first = max(self.attempts(requested_id), default=0) + 1
+        try:
+            return claims.claim(requested_id, first, self.folder.claims, self.run_dir)
+        except OSError as error:
+            raise unwritable(str(error.filename or self.folder.claims), error) from error
+
+    # ------------------------------------------------------------ asking
+
+    @contextmanager
+    def ask(self) -> Generator[DuckDBPyConnection]:
+        """Yield a DuckDB connection whose tables hold every acknowledged record.
+
+        Raises
+        ------
+        StoreLocked
+            If somebody else holds the database file for longer than ``lock_wait``.
+        TrackerClosed
+            After :meth:`close`.
+        """
+        if self._closed:
+            raise TrackerClosed("answer a question")
+        self._fill_in_first()
+        with self.database.reading(self.settings.lock_wait) as connection:
+            self.tail.refresh(connection, self.database.epoch)
+            for furnish in self._furnishers:
+                furnish(connection)
+            yield connection
+
+    def furnish(self, function: Callable[[DuckDBPyConnection], None]) -> None:
+        """Call ``function`` with the connection of every question, once its tables are complete."""
+        self._furnishers.append(function)
+
+    def _fill_in_first(self) -> None:
+        """Merge before the question if the database lacks what it once had."""
+        self.belonging.look(self.settings.lock_wait)
+        if self.belonging.refill:
+            try:
+                self.sync()
+            except StoreError as error:
+                self._complain(error)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """SQLAlchemy engine over the same tables; it holds nothing between connections."""
+        from consist.store.engine import make_engine
+
+        return make_engine(self)
+
+    # ------------------------------------------------------------ merging
+
+    def sync(self, wait: float = EXIT_WAIT) -> bool:
+        """Bring the database file up to date; return whether it could be had in time."""
+        return self.merger.merge(wait)
+
+    def _merge_in_background(self) -> bool:
+        try:
+            return self.sync(0.0)
+        except Exception as error:  # noqa: BLE001 - a thread has nobody else to tell
+            self._complain(error)
+            return True
+
+    def _complain(self, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        if text not in self._complaints:
+            self._complaints.add(text)
+            logger.warning("merging into %s failed; runs are safe. %s", self.db_path, text)
+
+    # ------------------------------------------------------------ the end
+
+    def close(self) -> None:
+        """Merge what can be merged in two seconds, and let go of every file."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self.background.stop()
+        pending = self.journal.appended > 0 or self.belonging.refill
+        self.journal.close(self._active)
+        if pending:
+            try:
+                self.merger.merge(EXIT_WAIT)
+            except Exception as error:  # noqa: BLE001 - closing must not fail; runs are recorded
+                self._complain(error)
+        self.index.persist()
+        self.index.close()
+        _open_stores.discard(self)
+
+    def _finish_at_exit(self) -> None:
+        """In a child of ``multiprocessing``, exit handlers do not run, but finalizers do."""
+        if self._finalizer_pid == os.getpid():
+            return
+        self._finalizer_pid = os.getpid()
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None:
+            util.Finalize(None, _close_referenced, (weakref.ref(self),), exitpriority=10)
+
+    # ------------------------------------------------------------ fork
+
+    def freeze(self) -> None:
+        """Hold everything still while this process forks."""
+        self._lock.acquire()
+        for part in (self.lookups, self.index, self.journal):
+            part.freeze()
+
+    def thaw(self) -> None:
+        """End what :meth:`freeze` began."""
+        for part in (self.journal, self.index, self.lookups):
+            part.thaw()
+        self._lock.release()
+
+    def abandon(self) -> None:
+        """Begin anew in a forked child: nothing of the parent's may be closed or written."""
+        self.journal.abandon()
+        self.index.abandon()
+        self.__dict__.pop("engine", None)
+        with suppress(StoreError):
+            self._open_parts(forked=True)
+
+
+_open_stores: weakref.WeakSet[EmbeddedStore] = weakref.WeakSet()
+
+
+def _abandon(store: EmbeddedStore) -> None:
+    store.abandon()
+
+
+def _close_referenced(reference: weakref.ref[EmbeddedStore]) -> None:
+    store = reference()
+    if store is not None:
+        store.close()
+
+
+@atexit.register
+def _close_all() -> None:
+    for store in list(_open_stores):
+        store.close()

@@ -1,0 +1,40 @@
+"""A SQLAlchemy engine whose connections see every acknowledged record."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import duckdb_sqlalchemy
+from sqlalchemy import Engine, NullPool, create_engine
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from consist.store.base import Store
+
+
+class _AttachedConnection(duckdb_sqlalchemy.ConnectionWrapper):
+    """A connection of the in-memory instance that holds the file only until it is closed."""
+
+    def __init__(self, connection: DuckDBPyConnection, resources: ExitStack) -> None:
+        super().__init__(connection)
+        self._resources = resources
+
+    def close(self) -> None:
+        """Detach the file."""
+        try:
+            super().close()
+        finally:
+            self._resources.close()
+
+
+def make_engine(store: Store) -> Engine:
+    """Return an engine that attaches the database for each connection and pools none."""
+
+    def connect() -> Any:
+        resources = ExitStack()
+        connection = resources.enter_context(store.ask())
+        return _AttachedConnection(connection, resources)
+
+    return create_engine("duckdb://", creator=connect, poolclass=NullPool)

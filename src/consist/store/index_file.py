@@ -1,0 +1,209 @@
+"""The SQLite file behind the look-up index.
+
+It can be deleted at any time and is rebuilt from the database and the journals, so no failure of
+it is ever worth an error: what cannot be read counts as not there, what cannot be written stays in
+memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from consist.files.filesystem import is_network
+from consist.store import locks
+
+if TYPE_CHECKING:
+    import sqlite3
+
+logger = logging.getLogger("consist.store")
+
+INDEX_VERSION = 2
+_BUSY_WAIT = 0.5
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS candidate (
+    signature TEXT, uid TEXT, body BLOB, PRIMARY KEY (signature, uid)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS superseded (uid TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS location (place TEXT PRIMARY KEY, at REAL, body BLOB) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS attempt (
+    requested_id TEXT, attempt INTEGER, uid TEXT, status TEXT,
+    PRIMARY KEY (requested_id, attempt)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS progress (token TEXT PRIMARY KEY, position INTEGER) WITHOUT ROWID;
+"""
+_TABLES = ("meta", "candidate", "superseded", "location", "attempt", "progress")
+
+WRITE = {
+    "candidate": "INSERT OR REPLACE INTO candidate VALUES (?, ?, ?)",
+    "superseded": "INSERT OR IGNORE INTO superseded VALUES (?)",
+    "location": "INSERT INTO location VALUES (?, ?, ?) ON CONFLICT (place) DO UPDATE"
+    " SET at = excluded.at, body = excluded.body WHERE excluded.at >= at",
+    "attempt": "INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?)",
+    "progress": "INSERT INTO progress VALUES (?, ?) ON CONFLICT (token) DO UPDATE"
+    " SET position = max(position, excluded.position)",
+    "gone": "DELETE FROM progress WHERE token = ?",
+    "meta": "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+}
+"""Every statement that writes, by what it writes."""
+
+Lines = dict[str, list[tuple[Any, ...]]]
+"""What to write, by the names of :data:`WRITE`."""
+
+
+class IndexFile:
+    """One SQLite file, opened when it is first needed.
+
+    Parameters
+    ----------
+    path : Path
+        The file; created on the first write.
+    store_id : str
+        Store that the file must belong to; another one's content is dropped.
+    """
+
+    def __init__(self, path: Path, store_id: str) -> None:
+        self.path, self.store_id = path, store_id
+        self._connection: sqlite3.Connection | None = None
+
+    def select(self, statement: str, *values: str) -> list[tuple[Any, ...]]:
+        """Return what is found, nothing where the file cannot be read."""
+        import sqlite3
+
+        try:
+            if self._connection is None and not self.path.exists():
+                return []
+            return self._open().execute(statement, values).fetchall()
+        except (sqlite3.OperationalError, OSError):
+            return []
+        except sqlite3.DatabaseError:
+            self._drop()
+            return []
+
+    def write(self, lines: Lines) -> bool:
+        """Write in one transaction; return whether that was possible."""
+        return self.rewrite([lines], clear=False)
+
+    def rewrite(self, pieces: Iterable[Lines], *, clear: bool = True) -> bool:
+        """Replace all content in one transaction; others see the old content until the end."""
+        import sqlite3
+
+        try:
+            connection = self._open()
+            with _transaction(connection):
+                if clear:
+                    _clear(connection, self.store_id)
+                for lines in pieces:
+                    for name, values in lines.items():
+                        connection.executemany(WRITE[name], values)
+        except (sqlite3.OperationalError, OSError) as error:
+            logger.debug("look-up index %s not written: %s", self.path, error)
+            return False
+        except sqlite3.DatabaseError:
+            self._drop()
+            return False
+        return True
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        import sqlite3
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(
+            self.path, timeout=_BUSY_WAIT, check_same_thread=False, isolation_level=None
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = OFF")
+            if not self._belongs(connection):
+                with _transaction(connection):
+                    if not self._belongs(connection):  # nobody was faster
+                        _clear(connection, self.store_id)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _belongs(self, connection: sqlite3.Connection) -> bool:
+        import sqlite3
+
+        try:
+            meta = dict(connection.execute("SELECT name, value FROM meta").fetchall())
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+            return False
+        return meta.get("store_id") == self.store_id and meta.get("version") == str(INDEX_VERSION)
+
+    def _drop(self) -> None:
+        """Remove a file that is no index; it is written anew."""
+        self.close()
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(OSError):
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close the file; it opens again when needed."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def abandon(self) -> None:
+        """Forget the parent's connection in a forked child, without closing it."""
+        locks.abandon(self._connection)
+        self._connection = None
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Generator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _clear(connection: sqlite3.Connection, store_id: str) -> None:
+    for table in _TABLES:
+        connection.execute(f"DROP TABLE IF EXISTS {table}")
+    for statement in _SCHEMA.split(";"):
+        connection.execute(statement)
+    values = [("store_id", store_id), ("version", str(INDEX_VERSION))]
+    connection.executemany(WRITE["meta"], values)
+
+
+# ---------------------------------------------------------------- where it lies
+
+
+def default_path(folder: Path, store_id: str, cache_dir: str | None, *, network: bool) -> Path:
+    """Return where the index of a store lies: beside the journals, or on this host.
+
+    SQLite's write-ahead log needs memory that all its readers share, so it cannot lie on a network
+    file system.
+    """
+    beside = folder / "index.sqlite"
+    if not network and os.access(beside if beside.exists() else folder, os.W_OK):
+        return beside
+    base = Path(cache_dir) if cache_dir else _user_cache()
+    return base / f"{store_id}.sqlite"
+
+
+def _user_cache() -> Path:
+    configured = os.environ.get("XDG_CACHE_HOME")
+    base = Path(configured) if configured else Path.home() / ".cache"
+    existing = next((folder for folder in (base, *base.parents) if folder.exists()), base)
+    if is_network(existing):
+        return Path(tempfile.gettempdir()) / f"consist-{os.getuid()}"
+    return base / "consist"

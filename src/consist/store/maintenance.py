@@ -1,0 +1,93 @@
+"""Reading whole runs back out of the database, and filling it from what lies beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from consist.models.record import ArtifactRecord, Extra, RunDocument, RunRecord
+from consist.store.database import ALIAS
+from consist.store.index import Index
+from consist.store.migrations import store_values
+from consist.store.tail import stored_positions
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_BATCH = 5_000
+
+
+def learn_all(connection: DuckDBPyConnection, index: Index) -> None:
+    """Let an index learn everything that the attached database knows, and nothing else."""
+    values = store_values(connection, ALIAS)
+    if not values:
+        index.rebuild(lambda: iter(()), {}, 0)
+        return
+    index.rebuild(
+        lambda: iter_documents(connection, f"{ALIAS}.main"),
+        stored_positions(connection),
+        int(values.get("generation", 0)),
+    )
+
+
+def iter_documents(connection: DuckDBPyConnection, schema: str) -> Iterator[RunDocument]:
+    """Yield every run of a database as a document, without config and facet.
+
+    Runs come in the order they were created, in batches, so that memory stays bounded.
+    """
+    order = connection.cursor()
+    found = order.execute(
+        f"SELECT r.*, e.extra FROM {schema}.run r LEFT JOIN {schema}.run_extra e"
+        " ON e.run_id = r.id ORDER BY r.created_at, r.uid"
+    )
+    names = [column[0] for column in found.description or ()]
+    while rows := found.fetchmany(_BATCH):
+        runs = [dict(zip(names, row, strict=True)) for row in rows]
+        artifacts = _artifacts_of(connection, schema, [run["id"] for run in runs])
+        for run in runs:
+            yield _document(run, artifacts.get(run["id"], []))
+    order.close()
+
+
+def _artifacts_of(
+    connection: DuckDBPyConnection, schema: str, run_ids: list[str]
+) -> dict[str, list[tuple[str, ArtifactRecord]]]:
+    found = connection.execute(
+        f"SELECT l.run_id AS linked_run, l.direction, a.* FROM {schema}.run_artifact_link l"
+        f" JOIN {schema}.artifact a ON a.id = l.artifact_id"
+        " WHERE l.run_id IN (SELECT unnest(?)) ORDER BY l.rowid",
+        [run_ids],
+    )
+    names = [column[0] for column in found.description or ()]
+    by_run: dict[str, list[tuple[str, ArtifactRecord]]] = {}
+    for row in found.fetchall():
+        values = dict(zip(names, row, strict=True))
+        run_id, direction = values.pop("linked_run"), values.pop("direction")
+        by_run.setdefault(run_id, []).append((direction, _record(values, ArtifactRecord)))
+    return by_run
+
+
+def _document(run: dict[str, Any], artifacts: list[tuple[str, ArtifactRecord]]) -> RunDocument:
+    extra = run.pop("extra")
+    return RunDocument(
+        run=_record(run, RunRecord),
+        inputs=tuple(record for direction, record in artifacts if direction == "input"),
+        outputs=tuple(record for direction, record in artifacts if direction == "output"),
+        extra=msgspec.json.decode(extra, type=Extra) if extra else Extra(),
+    )
+
+
+def as_record(values: dict[str, Any]) -> ArtifactRecord:
+    """Return the record of a row of table ``artifact``, given by column."""
+    return _record(values, ArtifactRecord)
+
+
+def _record(values: dict[str, Any], kind: type[Any]) -> Any:
+    """Make a record of a row; JSON columns come as text."""
+    decoded = {
+        name: msgspec.json.decode(value) if name in {"meta", "tags"} and value else value
+        for name, value in values.items()
+    }
+    return msgspec.convert(decoded, kind)

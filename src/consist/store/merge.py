@@ -1,0 +1,348 @@
+"""From journals into the database.
+
+A merge moves whole batches in one transaction that also stores how far each journal was read, so a
+record enters exactly once however often the merge is interrupted. It never makes a run wait: who
+cannot get the file leaves a mark and goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from consist.models.record import Event, LogEvent, RowEvent, RunEvent, replace
+from consist.store import locks
+from consist.store.database import ALIAS, Database
+from consist.store.folder import JournalFolder, StoreState
+from consist.store.index import Index
+from consist.store.journals import Journal, list_journals, read_entries, say_once
+from consist.store.known import StoredKeys
+from consist.store.migrations import migrate, set_value, store_values
+from consist.store.naming import Settled
+from consist.store.orphans import Ending, Orphans
+from consist.store.refill import newer_snapshots
+from consist.store.schema import insert_rows, table_columns
+from consist.store.storing import prepare
+from consist.store.tail import stored_positions
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+logger = logging.getLogger("consist.store")
+
+_BATCH = 5_000
+_ROUNDS = 3
+_KEEP_ON_NETWORK = 600.0
+
+
+class Merger:
+    """Moves the records of one journal folder into its database.
+
+    Parameters
+    ----------
+    database, folder, index
+        The parts of the store.
+    network : bool
+        Whether other hosts, with look-up indexes of their own, may share the folder.
+    """
+
+    def __init__(
+        self, database: Database, folder: JournalFolder, index: Index, *, network: bool = False
+    ) -> None:
+        self.database, self.folder, self.index = database, folder, index
+        self.network = network
+
+    def merge(self, wait: float) -> bool:
+        """Merge what every journal holds, and what others were turned away with meanwhile.
+
+        Parameters
+        ----------
+        wait : float
+            Seconds to wait for the database file.
+
+        Returns
+        -------
+        bool
+            Whether the database now knows everything that was acknowledged before the call.
+
+        Raises
+        ------
+        StoreUnwritable, StoreDamaged, StoreTooNew
+            If the database cannot be written, read or understood.
+        """
+        if not self._merge_once(wait):
+            self.folder.ask_for_merge()
+            # The holder may have looked for the mark just before it was there.
+            if not self._merge_once(0.0):
+                return False
+        for _ in range(_ROUNDS):
+            if not self.folder.merge_is_wanted() or not self._merge_once(0.0):
+                break
+        return True
+
+    def _merge_once(self, wait: float) -> bool:
+        deadline = time.monotonic() + wait
+        with self.database.alone(wait) as alone:
+            if not alone:
+                return False
+            left = max(0.0, deadline - time.monotonic())
+            with self.database.writing(left) as connection:
+                if connection is None:
+                    return False
+                session = _Session(self, connection)
+                session.run()
+            session.settle()
+        return True
+
+
+class _Session:
+    """One merge, while the database is attached for writing."""
+
+    def __init__(self, merger: Merger, connection: DuckDBPyConnection) -> None:
+        self.connection, self.network = connection, merger.network
+        self.database, self.folder = merger.database, merger.folder
+        self.index = merger.index
+        self.state = self.folder.state() or self.folder.set_up(None)
+        self.batch: list[Event] = []
+        self.read_to: dict[str, int] = {}
+        self.ended: dict[str, Ending] = {}
+        self.bumped = False
+
+    def run(self) -> None:
+        migrate(self.connection, ALIAS, str(self.database.path))
+        self._belong()
+        self.columns = table_columns(self.connection, ALIAS)
+        self.known = StoredKeys(self.connection, ALIAS)
+        self.positions = stored_positions(self.connection)
+        self.merged = list_journals(self.folder.merged)
+        journals = list_journals(self.folder.path)
+        taken = self._take(journals)
+        try:
+            self._read_all([*(self.merged if self.refilled else ()), *journals], taken)
+            if self.refilled:
+                self._refill()
+            self._end_orphans(journals, taken)
+            self._forget_positions([*journals, *self.merged])
+            self._retire(journals, taken)
+        finally:
+            for descriptor in taken.values():
+                locks.close_guarded(descriptor)
+
+    # ------------------------------------------------------------ belonging
+
+    def _belong(self) -> None:
+        """Find out whether this is the database that the journals were merged into.
+
+        The store id in the database wins, because others may have copied the file.
+        """
+        values = store_values(self.connection, ALIAS)
+        self.generation = int(values.get("generation", 0))
+        state, store_id = self.state, values.get("store_id")
+        same = store_id in {None, state.store_id}
+        self.refilled = state.generation > 0 and not (same and self.generation >= state.generation)
+        # The index can only say that it knows all up to this merge if it did up to the last one.
+        self.covered = (
+            same
+            and self.generation == state.generation
+            and self.index.generation >= state.generation
+        )
+        self.state = replace(state, store_id=store_id or state.store_id)
+        if store_id is None:
+            set_value(self.connection, ALIAS, "store_id", state.store_id)
+
+    @contextmanager
+    def _transaction(self) -> Generator[None]:
+        """Change the database; the first change of a merge also raises the generation."""
+        self.connection.begin()
+        try:
+            yield
+            if not self.bumped:
+                self.generation = max(self.generation, self.state.generation) + 1
+                set_value(self.connection, ALIAS, "generation", str(self.generation))
+            self.connection.commit()
+        except BaseException:
+            self.connection.rollback()
+            raise
+        self.bumped = True
+
+    # ------------------------------------------------------------ journals
+
+    def _take(self, journals: list[Journal]) -> dict[str, int]:
+        """Lock the journals whose owners are gone; return the descriptors by token."""
+        taken: dict[str, int] = {}
+        if not locks.locks_work(str(self.folder.path)):
+            return taken
+        for journal in journals:
+            try:
+                descriptor = locks.open_guarded(str(journal.path), os.O_RDWR)
+            except OSError:
+                continue
+            if locks.try_flock(descriptor):
+                taken[journal.token] = descriptor
+            else:
+                locks.close_guarded(descriptor)
+        return taken
+
+    def _read_all(self, journals: list[Journal], taken: Mapping[str, int]) -> None:
+        for journal in journals:
+            gone = journal.token in taken or journal.path.parent == self.folder.merged
+            for event in self._new_events(journal, gone=gone):
+                self._add(event)
+        self._store_batch()
+
+    def _new_events(self, journal: Journal, *, gone: bool) -> Iterator[Event]:
+        token = journal.token
+        reached = self.positions.get(token, 0)
+        if not gone and journal.size <= reached:
+            return
+        known_here = self.index.position(token)
+        self.covered &= known_here >= reached
+        ending = self.ended.setdefault(token, Ending())
+        for entry in read_entries(journal.path, reached, resync=gone):
+            if ending.note(entry, reached):
+                return
+            self.read_to[token] = reached = entry.end
+            if isinstance(entry.record, RunEvent | LogEvent | RowEvent):
+                if self.covered and entry.end > known_here:
+                    self.index.learn(entry.record, token, entry.end)
+                yield entry.record
+
+    def _add(self, event: Event) -> None:
+        self.batch.append(event)
+        if len(self.batch) >= _BATCH:
+            self._store_batch()
+
+    def _store_batch(self) -> None:
+        """Store events and how far their journals were read, in one transaction."""
+        moved = {t: end for t, end in self.read_to.items() if end > self.positions.get(t, 0)}
+        if self.batch or moved:
+            with self._transaction():
+                stored = self._store(self.batch) if self.batch else []
+                self._store_positions(moved)
+            self.positions |= moved
+            for event, _, renamed in stored:
+                if renamed and isinstance(event, RunEvent):
+                    self.index.learn_document(event.doc)
+        self.batch, self.read_to = [], {}
+
+    def _store(self, events: list[Event]) -> list[Settled]:
+        batch = prepare(events, self.known)
+        self._delete("run", "rowid", [run.row for run in batch.replaced])
+        self._delete("run_extra", "run_id", batch.extras)
+        insert_rows(self.connection, batch.rows, self.columns, ALIAS)
+        if batch.keys:
+            self.known.remember(batch.keys)
+        return batch.settled
+
+    def _delete(self, table: str, column: str, values: list[Any]) -> None:
+        if values:
+            self.connection.execute(
+                f"DELETE FROM {ALIAS}.{table} WHERE {column} IN (SELECT unnest(?))", [values]
+            )
+
+    def _store_positions(self, moved: Mapping[str, int]) -> None:
+        if moved:
+            tokens = list(moved)
+            self._delete("consist_journal", "token", tokens)
+            self.connection.execute(
+                f"INSERT INTO {ALIAS}.consist_journal SELECT unnest(?), unnest(?)",
+                [tokens, list(moved.values())],
+            )
+
+    def _forget_positions(self, journals: list[Journal]) -> None:
+        gone = list(self.positions.keys() - {journal.token for journal in journals})
+        if self.bumped and gone:
+            with self._transaction():
+                self._delete("consist_journal", "token", gone)
+
+    # ------------------------------------------------------------ what is missing
+
+    def _refill(self) -> None:
+        """Store the snapshots of runs that the database does not know, or not as they ended."""
+        count = 0
+        for event in newer_snapshots(self.connection, self.state.run_dirs):
+            count += 1
+            self._add(event)
+        self._store_batch()
+        logger.warning(
+            "%s is not the database that its journal belongs to (deleted, restored or replaced);"
+            " %d runs were filled in from snapshots",
+            self.database.path,
+            count,
+        )
+
+    def _end_orphans(self, journals: list[Journal], taken: Mapping[str, int]) -> None:
+        """Mark the runs of vanished processes and mend the snapshots they left behind."""
+        gone = [journal for journal in journals if journal.token in taken]
+        for journal in [*(self.merged if self.refilled else ()), *gone]:
+            if not self.ended.get(journal.token, Ending()).needs_care:
+                continue
+            orphans = Orphans(journal.path)
+            for event in orphans.interrupted(self.connection):
+                self.index.learn_document(event.doc)
+                self._add(event)
+            orphans.mend_snapshots()
+        self._store_batch()
+
+    def _retire(self, journals: list[Journal], taken: Mapping[str, int]) -> None:
+        """Move journals that nobody writes out of the way, once they are wholly stored."""
+        for journal in journals:
+            descriptor = taken.get(journal.token)
+            if descriptor is None:
+                continue
+            ending = self.ended.get(journal.token, Ending())
+            position = self.positions.get(journal.token, 0)
+            match ending.of(journal.path, position, os.fstat(descriptor).st_size):
+                case "stored":
+                    name = f"{self.generation:012d}~{journal.path.name}"
+                    _move(journal.path, self.folder.merged / name)
+                case "damaged":
+                    target = self.folder.damaged / journal.path.name
+                    _move(journal.path, target)
+                    say_once(target, "is damaged and kept; what could be read of it was stored")
+                case _:
+                    pass
+
+    # ------------------------------------------------------------ afterwards
+
+    def settle(self) -> None:
+        """Once the file is detached and checkpointed: index, stamp, and empty ``merged/``."""
+        if self.covered:
+            self.index.persist(self.generation)
+        cleared = self._clear_merged()
+        stamp = self.folder.stamp()
+
+        def change(state: StoreState | None) -> StoreState:
+            state = state or self.state
+            return replace(
+                state,
+                store_id=self.state.store_id,
+                generation=self.generation,
+                cleared=max(cleared, state.cleared),
+                database=stamp,
+            )
+
+        self.folder.change(change)
+        self.folder.shorten_notice()
+
+    def _clear_merged(self) -> int:
+        """Remove journals that an earlier, checkpointed merge stored; return the newest such."""
+        if self.refilled or Path(f"{self.database.path}.wal").exists():
+            return 0
+        before = time.time() - (_KEEP_ON_NETWORK if self.network else 0.0)
+        removed = [j for j in self.merged if j.path.stat().st_ctime <= before]
+        for journal in removed:
+            journal.path.unlink(missing_ok=True)
+        if removed:
+            self.index.persist(gone=[journal.token for journal in removed])
+        return max((int(j.path.name.partition("~")[0]) for j in removed), default=0)
+
+
+def _move(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    path.replace(target)

@@ -1,0 +1,186 @@
+"""From events to rows: which tables a record touches, and with what."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from consist.models.record import (
+    ArtifactRecord,
+    Direction,
+    Event,
+    LogEvent,
+    RowEvent,
+    RunDocument,
+    RunEvent,
+)
+
+Row = dict[str, Any]
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "run": ("id",),
+    "run_extra": ("run_id",),
+    "artifact": ("id",),
+    "artifact_content": ("id",),
+    "run_artifact_link": ("run_id", "artifact_id", "direction"),
+    "run_binding_invocation": ("id",),
+    "config_facet": ("id",),
+    "run_config_kv": ("run_id", "facet_id", "namespace", "key"),
+    "artifact_facet": ("id",),
+    "artifact_kv": ("artifact_id", "facet_id", "key_path"),
+    "artifact_schema": ("id",),
+    "artifact_schema_field": ("schema_id", "name"),
+    "artifact_schema_observation": ("id",),
+    "artifact_schema_relation": ("schema_id", "from_field"),
+}
+"""The tables people ask, with what makes a row unique."""
+
+REPLACED = frozenset({"run", "run_extra"})
+"""Tables whose rows follow later events; all others keep the first row they get."""
+
+
+@dataclass
+class Rows:
+    """Rows by table and key, ready to be stored; later events win where rows are replaced."""
+
+    tables: dict[str, dict[tuple[Any, ...], Row]] = field(
+        default_factory=dict[str, dict[tuple[Any, ...], Row]]
+    )
+
+    def add(self, table: str, row: Row) -> None:
+        """Take a row in."""
+        key = tuple(row[name] for name in KEYS[table])
+        rows = self.tables.setdefault(table, {})
+        if table in REPLACED:
+            rows[key] = row
+        else:
+            rows.setdefault(key, row)
+
+    def add_event(self, event: Event, *, current: bool = True, first: bool = True) -> None:
+        """Take in everything that one event says.
+
+        Parameters
+        ----------
+        event : Event
+            What happened.
+        current : bool
+            Whether the row of its run is to be what the event says.
+        first : bool
+            Whether nothing of the run is stored yet.
+        """
+        match event:
+            case RunEvent(doc=document):
+                extra = {"run_id": document.run.id, "extra": document.extra}
+                if current:
+                    self.add("run", _fields(document.run))
+                    self.add("run_extra", extra)
+                elif first:
+                    self.tables.setdefault("run_extra", {}).setdefault((document.run.id,), extra)
+                self._add_parts(document)
+            case LogEvent(run_id=run_id, direction=direction, artifacts=artifacts):
+                self._add_artifacts(run_id, direction, artifacts)
+            case RowEvent(run=run):
+                if current:
+                    self.add("run", _fields(run))
+
+    def _add_parts(self, document: RunDocument) -> None:
+        run = document.run
+        self._add_artifacts(run.id, "input", document.inputs)
+        self._add_artifacts(run.id, "output", document.outputs)
+        if document.facet is not None:
+            self._add_facet(document)
+
+    def _add_artifacts(
+        self, run_id: str, direction: Direction, artifacts: Iterable[ArtifactRecord]
+    ) -> None:
+        for artifact in artifacts:
+            self.add("artifact", _fields(artifact))
+            link = {"run_id": run_id, "artifact_id": artifact.id, "direction": direction}
+            self.add("run_artifact_link", {**link, "is_implicit": False})
+            if artifact.content_id is not None:
+                self.add("artifact_content", _content_row(artifact))
+
+    def _add_facet(self, document: RunDocument) -> None:
+        run, facet, how = document.run, document.facet, document.extra.facet
+        if facet is None or how is None:
+            return
+        facet_id = facet_digest(facet)
+        self.add(
+            "config_facet",
+            {
+                "id": facet_id,
+                "namespace": how.namespace,
+                "schema_name": how.schema_name,
+                "schema_version": how.schema_version,
+                "json": facet,
+                "created_at": run.created_at,
+            },
+        )
+        for key, value in flatten(facet) if how.index else ():
+            ids = {"run_id": run.id, "facet_id": facet_id, "namespace": how.namespace, "key": key}
+            self.add("run_config_kv", {**ids, **typed(value), "created_at": run.created_at})
+
+
+def _fields(record: Any) -> Row:
+    return {name: getattr(record, name) for name in record.__struct_fields__}
+
+
+def _content_row(artifact: ArtifactRecord) -> Row:
+    return {
+        "id": artifact.content_id,
+        "content_hash": artifact.hash,
+        "driver": artifact.driver,
+        "created_at": artifact.created_at,
+        "meta": {},
+    }
+
+
+# ---------------------------------------------------------------- facets
+
+
+def facet_digest(facet: Mapping[str, Any]) -> str:
+    """Return the id under which equal facets are stored once."""
+    import msgspec
+
+    text = msgspec.json.encode(facet, order="sorted", enc_hook=str)
+    return hashlib.sha256(text).hexdigest()
+
+
+def flatten(facet: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    r"""Yield the leaves of a facet under dotted keys; a dot inside a key is written ``\.``."""
+    for name, value in facet.items():
+        key = prefix + str(name).replace(".", r"\.")
+        if isinstance(value, Mapping) and value:
+            yield from flatten(cast("Mapping[str, Any]", value), key + ".")
+        else:
+            yield key, value
+
+
+_INT64 = range(-(2**63), 2**63)
+
+
+def typed(value: Any) -> Row:
+    """Return the type name of a leaf and its value in the column of that type.
+
+    Numbers stand in ``value_num``; integers also in ``value_int``, which holds 64 bits exactly.
+    Larger ones are kept as text.
+    """
+    row: Row = {"value_type": "json", "value_str": None, "value_num": None, "value_int": None,
+                "value_bool": None, "value_json": None}  # fmt: skip
+    match value:
+        case None:
+            return row | {"value_type": "null"}
+        case bool():
+            return row | {"value_type": "bool", "value_bool": value}
+        case int() if value in _INT64:
+            return row | {"value_type": "int", "value_num": float(value), "value_int": value}
+        case int():
+            return row | {"value_type": "int", "value_str": str(value)}
+        case float():
+            return row | {"value_type": "float", "value_num": value}
+        case str():
+            return row | {"value_type": "str", "value_str": value}
+        case _:
+            return row | {"value_json": value}

@@ -1,0 +1,75 @@
+"""Rows into tables.
+
+Rows travel as JSON parameters that DuckDB takes apart itself: on 6,400 runs that is ten times
+faster than building Arrow tables from Python rows, and needs nothing but DuckDB.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from consist.models.record import encode
+from consist.store.rows import KEYS, Row, Rows
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+Columns = Mapping[str, Mapping[str, str]]
+"""Column types by table and column, in stored order."""
+
+_BATCH_BYTES = 8 * 2**20
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+def table_columns(
+    connection: DuckDBPyConnection, database: str, schema: str = "main"
+) -> dict[str, dict[str, str]]:
+    """Return the columns of every table that people ask."""
+    columns: dict[str, dict[str, str]] = {}
+    found = connection.execute(
+        "SELECT table_name, column_name, data_type FROM duckdb_columns()"
+        " WHERE database_name = ? AND schema_name = ? ORDER BY table_name, column_index",
+        [database, schema],
+    )
+    for table, column, kind in found.fetchall():
+        if table in KEYS:
+            columns.setdefault(table, {})[column] = kind
+    return columns
+
+
+def insert_rows(connection: DuckDBPyConnection, rows: Rows, columns: Columns, target: str) -> None:
+    """Append rows to the tables in ``target``, a catalog or schema; that they are new is known."""
+    for table, by_key in rows.tables.items():
+        for text in json_batches(by_key.values()):
+            names = ", ".join(f'"{name}"' for name in columns[table])
+            connection.execute(
+                f"INSERT INTO {target}.{table} ({names}) {_unpack(columns[table])}", [text]
+            )
+
+
+def _unpack(columns: Mapping[str, str]) -> str:
+    structure = "{" + ",".join(f'"{name}":"{kind}"' for name, kind in columns.items()) + "}"
+    return f"SELECT unnest(from_json(?::JSON, '[{structure}]'), max_depth := 2)"
+
+
+def json_batches(rows: Iterable[Row]) -> Iterator[str]:
+    """Yield rows as JSON arrays of a size that DuckDB takes apart in one go."""
+    batch: list[bytes] = []
+    size = 0
+    for row in rows:
+        text = encode(row)
+        if batch and size + len(text) > _BATCH_BYTES:
+            yield _array(batch)
+            batch, size = [], 0
+        batch.append(text)
+        size += len(text)
+    if batch:
+        yield _array(batch)
+
+
+def _array(batch: list[bytes]) -> str:
+    text = (b"[" + b",".join(batch) + b"]").decode()
+    # DuckDB refuses NUL inside JSON strings; the replacement character keeps the rest readable.
+    return _NUL.sub(r"\1\\ufffd", text) if r"\u0000" in text else text

@@ -1,0 +1,119 @@
+"""One readable JSON file per run, and the latest one beside them.
+
+``<run_dir>/consist_runs/<run id>.json`` for every run and ``<run_dir>/consist.json`` for the run
+that was written last. A snapshot is the same document as the journal's record, indented; the whole
+database can be rebuilt from snapshots alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from consist.errors import SnapshotMissing, hint
+from consist.files.atomic import write_atomic
+from consist.files.places import RunPlaces
+from consist.models.record import RunDocument, decode_document, encode, indent
+
+FOLDER = "consist_runs"
+
+
+def write_snapshot(run_dir: str | Path, run_id: str, document: bytes) -> None:
+    """Write the snapshot of a run and make it the latest of its run folder.
+
+    Parameters
+    ----------
+    run_dir : str or Path
+        Run folder.
+    run_id : str
+        Id as recorded.
+    document : bytes
+        The encoded :class:`~consist.models.record.RunDocument`.
+
+    Raises
+    ------
+    StoreUnwritable
+        If a file cannot be written; the earlier snapshot stays whole.
+    """
+    places = RunPlaces(run_dir)
+    text = indent(document)
+    write_atomic(places.snapshot_path(run_id), text)
+    write_atomic(places.latest_path, text)
+
+
+def read_snapshot(run_dir: str | Path, run_id: str) -> RunDocument:
+    """Read the snapshot of a run.
+
+    Raises
+    ------
+    SnapshotMissing
+        If there is none, or it cannot be read as one.
+    """
+    return load_snapshot(Path(RunPlaces(run_dir).snapshot_path(run_id)), run_id)
+
+
+def load_snapshot(path: Path, run_id: str) -> RunDocument:
+    """Read one snapshot file.
+
+    Raises
+    ------
+    SnapshotMissing
+        If it is not there, or cannot be read as one.
+    """
+    try:
+        return decode_document(path.read_bytes())
+    except FileNotFoundError:
+        raise SnapshotMissing(run_id, str(path)) from None
+    except (OSError, msgspec.DecodeError) as error:
+        problem = SnapshotMissing(run_id, str(path))
+        raise hint(problem, f"the file is there but cannot be read: {error}") from error
+
+
+def iter_snapshots(run_dir: str | Path) -> Iterator[RunDocument]:
+    """Yield every readable snapshot of a run folder; empty and torn ones are passed over."""
+    folder = Path(run_dir) / FOLDER
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))  # noqa: PTH208
+    except OSError:
+        return
+    for name in names:
+        try:
+            yield load_snapshot(folder / name, name)
+        except SnapshotMissing:
+            continue
+
+
+def refresh_snapshot(run_dir: str | Path, document: RunDocument) -> bool:
+    """Rewrite the snapshot of a run if it lags behind ``document``; return whether it did.
+
+    The latest run of the folder stays the latest.
+    """
+    places = RunPlaces(run_dir)
+    path = Path(places.snapshot_path(document.run.id))
+    if not places.run_dir.is_dir() or not _lags(path, document):
+        return False
+    text = indent(encode(document))
+    write_atomic(path, text)
+    if _is_of(Path(places.latest_path), document):
+        write_atomic(places.latest_path, text)
+    return True
+
+
+def _lags(path: Path, document: RunDocument) -> bool:
+    try:
+        known = load_snapshot(path, document.run.id)
+    except SnapshotMissing:
+        return True
+    if known.run.uid != document.run.uid:
+        return False
+    return known.run.status == "running" or known.run.updated_at < document.run.updated_at
+
+
+def _is_of(path: Path, document: RunDocument) -> bool:
+    try:
+        return load_snapshot(path, document.run.id).run.uid == document.run.uid
+    except SnapshotMissing:
+        return False

@@ -1,0 +1,82 @@
+"""Events into a set of tables: the database's or the tail's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from consist.models.record import Event
+from consist.store.known import HASHED, Known, KnownRun, key_of, keys_of
+from consist.store.naming import Settled, event_uid, settle
+from consist.store.rows import KEYS, Rows
+
+_BY_RUN = ("run_artifact_link", "run_config_kv")
+"""Tables whose rows belong to one run and are only met again with it."""
+
+
+class Batch(NamedTuple):
+    """What is to be stored of some events.
+
+    Attributes
+    ----------
+    settled : list of Settled
+        The events under their final ids.
+    rows : Rows
+        New rows only.
+    replaced : list of KnownRun
+        Runs whose earlier row goes.
+    extras : list of str
+        Recorded ids of known runs whose earlier row in ``run_extra`` goes.
+    keys : set of int
+        Keys that were not known before.
+    """
+
+    settled: list[Settled]
+    rows: Rows
+    replaced: list[KnownRun]
+    extras: list[str]
+    keys: set[int]
+
+
+def prepare(events: Iterable[Event], known: Known) -> Batch:
+    """Find out which rows some events add to the tables that ``known`` speaks of."""
+    listed = list(events)
+    keys: set[int] = set()
+    for event in listed:
+        keys |= keys_of(event)
+    present = known.present(keys)
+    settled, stored = settle(listed, known, present)
+    rows = Rows()
+    for event, current, _ in settled:
+        rows.add_event(event, current=current, first=event_uid(event) not in stored)
+    _drop_shared(rows, present)
+    _drop_linked(rows, stored, known)
+    ids = {row["id"] for row in rows.tables.get("run", {}).values()}
+    keys |= {key_of("run", run_id) for run_id in ids}
+    replaced = [run for run in stored.values() if run.id in ids]
+    extras = [run.id for run in replaced if (run.id,) in rows.tables.get("run_extra", {})]
+    return Batch(settled, rows, replaced, extras, keys - present)
+
+
+def _drop_shared(rows: Rows, present: set[int]) -> None:
+    for table in HASHED:
+        found = rows.tables.get(table, {})
+        rows.tables[table] = {
+            key: row for key, row in found.items() if key_of(table, row["id"]) not in present
+        }
+
+
+def _drop_linked(rows: Rows, stored: dict[str, KnownRun], known: Known) -> None:
+    run_ids = {run.id for run in stored.values()}
+    for table in _BY_RUN if run_ids else ():
+        found = rows.tables.get(table, {})
+        met = run_ids & {row["run_id"] for row in found.values()}
+        if met:
+            there = known.rows_of(table, KEYS[table], met)
+            rows.tables[table] = _without(found, there)
+
+
+def _without(
+    rows: dict[tuple[Any, ...], dict[str, Any]], keys: frozenset[tuple[Any, ...]]
+) -> dict[tuple[Any, ...], dict[str, Any]]:
+    return {key: row for key, row in rows.items() if key not in keys}

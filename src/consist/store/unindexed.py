@@ -1,0 +1,75 @@
+"""The store of a tracker without a database: snapshots, and nothing to look up or ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from consist.errors import NoDatabase
+from consist.models.record import ArtifactRecord, LogEvent, RowEvent, RunDocument, encode
+from consist.store import claims, snapshots
+from consist.store.claims import Claim
+from consist.store.index import Attempt, Location
+
+
+class UnindexedStore:
+    """Writes snapshots below ``run_dir``. Every run executes."""
+
+    has_database = False
+    incomplete: str | None = None
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+
+    def append(self, document: RunDocument) -> bytes:
+        """Return the document as encoded; its snapshot is the record."""
+        return encode(document)
+
+    def amend(self, event: LogEvent | RowEvent) -> None:
+        """Do nothing: the next snapshot holds the change."""
+
+    def write_snapshot(self, run_id: str, document: bytes) -> None:
+        """Write the readable file of a run."""
+        snapshots.write_snapshot(self.run_dir, run_id, document)
+
+    def candidates(self, signature: str, *, thorough: bool = True) -> list[RunDocument]:  # noqa: ARG002
+        """Return nothing."""
+        return []
+
+    def located(self, location: Location) -> ArtifactRecord | None:  # noqa: ARG002
+        """Return nothing."""
+        return None
+
+    def attempts(self, requested_id: str) -> dict[int, Attempt]:  # noqa: ARG002
+        """Return nothing; the snapshot file alone makes an id unique."""
+        return {}
+
+    def claim(self, requested_id: str) -> Claim:
+        """Claim the next attempt of an id by its snapshot."""
+        return claims.claim(requested_id, 1, None, self.run_dir)
+
+    def ask(self) -> AbstractContextManager[Any]:
+        """Refuse.
+
+        Raises
+        ------
+        NoDatabase
+        """
+        raise NoDatabase("a question")
+
+    def furnish(self, function: Callable[[Any], None]) -> None:
+        """Do nothing: there are no questions."""
+
+    @property
+    def engine(self) -> None:
+        """There is none."""
+        return None
+
+    def sync(self, wait: float = 0.0) -> bool:  # noqa: ARG002
+        """Do nothing."""
+        return True
+
+    def close(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,304 @@
+"""Options objects, their allowed values, and the aliases that signatures speak in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, Union
+
+from consist.errors import InvalidOption, UsageError, WrongType, hint
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from typing_extensions import TypeIs
+
+    from consist.models.artifact import Artifact
+    from consist.models.result import RunResult
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+PathLike: TypeAlias = Union[str, "os.PathLike[str]"]
+ArtifactRef: TypeAlias = Union["Artifact", PathLike]
+RunInputRef: TypeAlias = Union["Artifact", "RunResult", PathLike]
+FacetLike: TypeAlias = Union[Mapping[str, Any], "BaseModel"]
+ConfigLike: TypeAlias = Union[Mapping[str, Any], "BaseModel"]
+HashInput: TypeAlias = PathLike | tuple[str, PathLike]
+HashInputs: TypeAlias = Iterable[HashInput] | None
+IdentityInputs: TypeAlias = Iterable[HashInput] | None
+
+CacheMode: TypeAlias = Literal["reuse", "overwrite", "readonly", "skip_check"]
+CacheHydration: TypeAlias = Literal[
+    "metadata", "inputs-missing", "outputs-requested", "outputs-all"
+]
+OutputValidation: TypeAlias = Literal["lazy", "eager"]
+CodeIdentityMode: TypeAlias = Literal["repo_git", "callable_module", "callable_source"]
+OutputPolicy: TypeAlias = Literal["warn", "error", "ignore"]
+InputBinding: TypeAlias = Literal["loaded", "paths", "none"]
+DirectionName: TypeAlias = Literal["input", "output"]
+DbFallback: TypeAlias = Literal["inputs-only", "always", "never"]
+AccessMode: TypeAlias = Literal["standard", "analysis", "read_only"]
+
+CACHE_MODES = ("reuse", "overwrite", "readonly", "skip_check")
+CACHE_HYDRATIONS = ("metadata", "inputs-missing", "outputs-requested", "outputs-all")
+OUTPUT_VALIDATIONS = {"lazy": "lazy", "none": "lazy", "eager": "eager", "strict": "eager"}
+CODE_IDENTITIES = ("repo_git", "callable_module", "callable_source")
+OUTPUT_POLICIES = ("warn", "error", "ignore")
+INPUT_BINDINGS = ("loaded", "paths", "none")
+DIRECTIONS = ("input", "output")
+DB_FALLBACKS = ("inputs-only", "always", "never")
+ACCESS_MODES = ("standard", "analysis", "read_only")
+HASHING_STRATEGIES = ("full", "fast")
+
+
+def check_option(option: str, value: object, allowed: Iterable[str]) -> None:
+    """Refuse a value that an option does not know.
+
+    Raises
+    ------
+    InvalidOption
+        Naming the option, the value and what is allowed.
+    """
+    names = tuple(allowed)
+    if not isinstance(value, str) or value not in names:
+        raise InvalidOption(option, value, names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheOptions:
+    """How a run looks for earlier results, and how it gives them back.
+
+    Every field may stay ``None``, which means the default given here.
+
+    Attributes
+    ----------
+    cache_mode : str, optional
+        ``"reuse"`` (default) gives back a completed run of the same signature; ``"overwrite"``
+        always executes and becomes the run to give back; ``"readonly"`` looks up and executes,
+        but records nothing; ``"skip_check"`` is ``"reuse"`` without any output validation.
+    cache_hydration : str, optional
+        What is copied: ``"metadata"`` (default) nothing, ``"inputs-missing"`` inputs that are
+        gone, before executing; ``"outputs-requested"`` and ``"outputs-all"`` cached outputs.
+    cache_version, cache_epoch : int, optional
+        Numbers that take part in the identity; raising one forces a miss.
+    validate_cached_outputs : str, optional
+        ``"lazy"`` (default, alias ``"none"``) trusts the record; ``"eager"`` (alias ``"strict"``)
+        demands that every output exists or was ingested.
+    code_identity : str, optional
+        ``"repo_git"`` (default), ``"callable_module"`` or ``"callable_source"``.
+    code_identity_extra_deps : iterable of path, optional
+        Files whose content counts as code.
+    """
+
+    cache_mode: str | None = None
+    cache_hydration: str | None = None
+    cache_version: int | None = None
+    cache_epoch: int | None = None
+    validate_cached_outputs: str | None = None
+    code_identity: str | None = None
+    code_identity_extra_deps: Iterable[PathLike] | None = None
+
+    def __post_init__(self) -> None:
+        _check(self, "cache_mode", CACHE_MODES)
+        _check(self, "cache_hydration", CACHE_HYDRATIONS)
+        _check(self, "validate_cached_outputs", OUTPUT_VALIDATIONS)
+        _check(self, "code_identity", CODE_IDENTITIES)
+        for name in ("cache_version", "cache_epoch"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+                raise WrongType(f"{name}={value!r} is not a whole number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputPolicyOptions:
+    """What happens when a step does not keep its word about outputs.
+
+    Attributes
+    ----------
+    output_mismatch : str, optional
+        Another number of outputs, or other names, than declared: ``"warn"`` (default),
+        ``"error"`` or ``"ignore"``.
+    output_missing : str, optional
+        A declared output that was not produced; the same values.
+    """
+
+    output_mismatch: str | None = None
+    output_missing: str | None = None
+
+    def __post_init__(self) -> None:
+        _check(self, "output_mismatch", OUTPUT_POLICIES)
+        _check(self, "output_missing", OUTPUT_POLICIES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionOptions:
+    """How the function of a run is called.
+
+    Attributes
+    ----------
+    input_binding : str, optional
+        What parameters named like inputs receive: ``"loaded"`` data (default for inputs given as
+        a mapping), ``"paths"``, or nothing (``"none"``). A parameter annotated ``Path`` receives a
+        path even when loading.
+    load_inputs : bool, optional
+        Older spelling: ``True`` is ``"loaded"``, ``False`` is ``"none"``.
+    executor : str, optional
+        ``"python"`` (default) or the name of a registered executor such as ``"container"``.
+    container : mapping, optional
+        What the container executor needs.
+    runtime_kwargs : mapping, optional
+        Arguments that reach the function but take no part in the identity.
+    inject_context : bool or str, optional
+        Pass the :class:`~consist.runs.context.RunContext` as ``_consist_ctx``, or under the name
+        given.
+    """
+
+    input_binding: str | None = None
+    load_inputs: bool | None = None
+    executor: str | None = None
+    container: Mapping[str, Any] | None = None
+    runtime_kwargs: Mapping[str, Any] | None = None
+    inject_context: bool | str | None = None
+
+    def __post_init__(self) -> None:
+        _check(self, "input_binding", INPUT_BINDINGS)
+        if self.load_inputs is not None and self.input_binding is not None:
+            legacy = "loaded" if self.load_inputs else "none"
+            if legacy != self.input_binding:
+                raise UsageError(
+                    f"load_inputs={self.load_inputs} contradicts"
+                    f" input_binding={self.input_binding!r}"
+                )
+
+    @property
+    def binding(self) -> str | None:
+        """The binding asked for in either spelling."""
+        if self.input_binding is not None:
+            return self.input_binding
+        return None if self.load_inputs is None else ("loaded" if self.load_inputs else "none")
+
+
+def _check(options: object, name: str, allowed: Iterable[str]) -> None:
+    value = getattr(options, name)
+    if value is not None:
+        check_option(name, value, allowed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BindingResult:
+    """Inputs of a step that an orchestrator has resolved already.
+
+    Attributes
+    ----------
+    inputs : mapping, optional
+        Parameter name to path, artifact or reference.
+    input_keys, optional_input_keys : iterable of str, optional
+        Keys to take from the coupler; absent optional ones are skipped.
+    """
+
+    inputs: Mapping[str, RunInputRef] | None = None
+    input_keys: Iterable[str] | str | None = None
+    optional_input_keys: Iterable[str] | str | None = None
+
+
+@dataclass(frozen=True)
+class OutputCapture:
+    """What a capture block found.
+
+    Attributes
+    ----------
+    artifacts : list of Artifact
+        Filled when the block ends.
+    """
+
+    artifacts: list[Artifact]
+
+
+@dataclass(frozen=True)
+class FieldIndex:
+    """Index runs by one of their own fields."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class FacetKeyIndex:
+    """Index runs by a value of their facet."""
+
+    key: str
+
+
+IndexBySpec: TypeAlias = FieldIndex | FacetKeyIndex
+
+
+def index_by_field(name: str) -> FieldIndex:
+    """Index the answer of ``find_runs`` by a field of the run, such as ``"year"``."""
+    return FieldIndex(name)
+
+
+def index_by_facet(key: str) -> FacetKeyIndex:
+    """Index the answer of ``find_runs`` by a facet value under its dotted key."""
+    return FacetKeyIndex(key)
+
+
+# ---------------------------------------------------------------- legacy keywords
+
+
+def _names(*classes: type[Any]) -> dict[str, str]:
+    return {field.name: cls.__name__ for cls in classes for field in fields(cls)}
+
+
+LEGACY_OPTIONS = _names(CacheOptions, OutputPolicyOptions, ExecutionOptions)
+"""Keywords that used to be given loosely, and the options object each belongs to."""
+
+_ARGUMENT = {
+    "CacheOptions": "cache_options",
+    "OutputPolicyOptions": "output_policy",
+    "ExecutionOptions": "execution_options",
+}
+
+
+def explain_legacy_options(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a run verb answer a loose policy keyword with the options object it belongs to."""
+    accepted = set(function.__code__.co_varnames[: _argument_count(function)])
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name in kwargs:
+            if name in LEGACY_OPTIONS and name not in accepted:
+                raise _legacy_error(function.__name__, name)
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def _argument_count(function: Callable[..., Any]) -> int:
+    code = function.__code__
+    return code.co_argcount + code.co_kwonlyargcount
+
+
+def _legacy_error(function: str, name: str) -> TypeError:
+    cls = LEGACY_OPTIONS[name]
+    argument = _ARGUMENT[cls]
+    error = WrongType(
+        f"{function}() got an unexpected keyword argument {name!r}:"
+        f" pass it as {argument}={cls}({name}=...)"
+    )
+    return hint(error, f"from consist import {cls}")
+
+
+def is_path(value: object) -> TypeIs[PathLike]:
+    """Whether a value can be taken as a path."""
+    return isinstance(value, str | os.PathLike)
+
+
+def is_mapping(value: object) -> TypeIs[Mapping[Any, Any]]:
+    """Whether a value is a mapping of whatever to whatever."""
+    return isinstance(value, Mapping)
+
+
+def is_sequence_of_values(value: object) -> TypeIs[Iterable[Any]]:
+    """Whether a value is a list of things, and not one text or path."""
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | os.PathLike)

@@ -1,0 +1,1 @@
+"""Hot rows and cold files as one relation."""

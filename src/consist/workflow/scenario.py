@@ -1,0 +1,519 @@
+"""Scenarios: steps under one header run, with a coupler between them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
+
+from consist.active import ActiveRun
+from consist.artifacts.log import entity, log_artifact
+from consist.errors import (
+    NotSupportedYet,
+    OutputMissing,
+    RunStateError,
+    UnknownKey,
+    UsageError,
+    hint,
+)
+from consist.identity import plain
+from consist.models.record import ArtifactRecord, Direction
+from consist.runs.arguments import GivenInput, RunArguments
+from consist.runs.lifecycle import close_run, open_run
+from consist.runs.request import resolve_run_invocation
+from consist.runs.run import execute_run
+from consist.runs.trace import block_arguments, traced
+from consist.step import StepContext, definition_of, function_name, render_name
+from consist.types import (
+    ArtifactRef,
+    BindingResult,
+    CacheOptions,
+    ConfigLike,
+    ExecutionOptions,
+    FacetLike,
+    IdentityInputs,
+    OutputPolicyOptions,
+    PathLike,
+    explain_legacy_options,
+    is_mapping,
+    is_path,
+)
+from consist.workflow.coupler import Coupler
+
+if TYPE_CHECKING:
+    from consist.models.artifact import Artifact
+    from consist.models.result import RunResult
+    from consist.workspace import Workspace
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+HEADER_TAG = "scenario_header"
+_HEADER_FIELDS = (
+    "description",
+    "year",
+    "iteration",
+    "stage",
+    "phase",
+    "parent_run_id",
+    "facet",
+    "facet_from",
+    "facet_schema_version",
+    "facet_index",
+)
+
+
+def _name_may_come_first(method: Callable[P, R]) -> Callable[P, R]:
+    """Accept ``run("name", fn=step)`` beside ``run(step, "name")``."""
+
+    @wraps(method)
+    def accepting(*args: Any, **kwargs: Any) -> R:
+        if len(args) == 2 and isinstance(args[1], str) and "fn" in kwargs:
+            return cast("Any", method)(args[0], name=args[1], **kwargs)
+        return cast("Any", method)(*args, **kwargs)
+
+    return cast("Callable[P, R]", accepting)
+
+
+def scenario(
+    ws: Workspace,
+    name: str,
+    config: ConfigLike | None = None,
+    tags: list[str] | None = None,
+    model: str = "scenario",
+    step_cache_hydration: str | None = None,
+    name_template: str | None = None,
+    cache_epoch: int | None = None,
+    coupler: Coupler | None = None,
+    require_outputs: Iterable[str] | None = None,
+    **kwargs: Any,
+) -> ScenarioContext:
+    """Return a context manager that groups steps under one header run.
+
+    Parameters
+    ----------
+    name : str
+        Name of the scenario and id of its header. Run again, it is a new attempt: ``<name>~2``.
+    config : mapping or model, optional
+        Recorded on the header; steps do not inherit it.
+    tags : list of str, optional
+        Labels of the header, beside ``"scenario_header"``.
+    model : str, default "scenario"
+        Model name of the header.
+    step_cache_hydration : str, optional
+        Cache hydration of steps that ask for none.
+    name_template : str, optional
+        Names steps that have neither a name nor a template of their own.
+    cache_epoch : int, optional
+        Cache epoch of the steps, in place of the tracker's.
+    coupler : Coupler, optional
+        One to use instead of a new one.
+    require_outputs : iterable of str, optional
+        Keys that have to be in the coupler at the end.
+    **kwargs : Any
+        ``description``, ``year``, ``iteration``, ``stage``, ``phase``, ``parent_run_id``,
+        ``facet``, ``facet_from``, ``facet_schema_version``, ``facet_index``; everything else
+        becomes metadata of the header.
+
+    Examples
+    --------
+    >>> with tracker.scenario("baseline") as sc:  # doctest: +SKIP
+    ...     sc.run(prepare, outputs=["clean"])
+    """
+    if kwargs.pop("join", False) or ws.settings.scenario_join:
+        raise NotSupportedYet("joining a scenario")
+    for name_of_default in ("step_tags", "step_facet"):
+        if kwargs.pop(name_of_default, None) is not None:
+            raise NotSupportedYet(name_of_default)
+    context = ScenarioContext(
+        ws,
+        RunArguments(
+            name=name,
+            run_id=name,
+            model=model,
+            config=config,
+            tags=[*(tags or ()), HEADER_TAG],
+            **{field: kwargs.pop(field, None) for field in _HEADER_FIELDS},
+            meta=kwargs,
+            block=True,
+            header=True,
+        ),
+        coupler=coupler,
+        step_cache_hydration=step_cache_hydration,
+        name_template=name_template,
+        cache_epoch=cache_epoch,
+    )
+    if require_outputs is not None:
+        context.require_outputs(*require_outputs)
+    return context
+
+
+class ScenarioContext:
+    """Steps under one header run.
+
+    Attributes
+    ----------
+    coupler : Coupler
+        Latest artifact per key; every output of a step is put there.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        header: RunArguments,
+        *,
+        coupler: Coupler | None = None,
+        step_cache_hydration: str | None = None,
+        name_template: str | None = None,
+        cache_epoch: int | None = None,
+    ) -> None:
+        self.coupler = coupler or Coupler(workspace.files.mounts.resolve_uri)
+        self._workspace, self._arguments = workspace, header
+        self._hydration, self._template = step_cache_hydration, name_template
+        self._epoch = cache_epoch
+        self._run: ActiveRun | None = None
+        self._inputs: dict[str, Artifact] = {}
+        self._steps_began = False
+        # Options of the steps are checked where the scenario is written, not at the first step.
+        CacheOptions(cache_hydration=step_cache_hydration, cache_epoch=cache_epoch)
+
+    def __repr__(self) -> str:
+        return f"ScenarioContext({self.run_id!r})"
+
+    # ------------------------------------------------------------ life cycle
+
+    def __enter__(self) -> Self:
+        ws = self._workspace
+        ws.check_writable("open a scenario")
+        request = resolve_run_invocation(ws, self._arguments)
+        self._run = open_run(ws, request, None)
+        self._run.listeners.append(self._sync)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        missing = () if error else tuple(self.coupler.missing_declared_outputs())
+        problem = error or (OutputMissing(self.run_id, missing) if missing else None)
+        self._close(problem, missing)
+        if missing and problem is not None:
+            raise problem
+
+    def _close(self, error: BaseException | None, missing: tuple[str, ...]) -> None:
+        run = self._header("close the scenario")
+        meta: dict[str, Any] = {"steps": run.steps}
+        if missing:
+            meta["missing_outputs"] = list(missing)
+        if error is not None:
+            meta["failed_with"] = str(error) or type(error).__name__
+            failed = [step["id"] for step in run.steps if step["status"] == "failed"]
+            meta["failed_step"] = failed[-1] if failed else None
+        status = "completed" if error is None else "failed"
+        close_run(self._workspace, run, status, error, meta)
+
+    def _sync(self, artifact: ArtifactRecord, direction: Direction) -> None:
+        if direction == "output":
+            self.coupler.sync(artifact, lambda: entity(self._workspace, artifact))
+
+    def _header(self, action: str) -> ActiveRun:
+        if self._run is None or not self._run.is_open:
+            raise RunStateError(f"cannot {action}: scenario {self._arguments.name!r} is not open")
+        return self._run
+
+    # ------------------------------------------------------------ facts
+
+    @property
+    def run_id(self) -> str:
+        """Id of the header run; the scenario's name before there is one."""
+        return str(self._arguments.name) if self._run is None else self._run.run_id
+
+    @property
+    def config(self) -> MappingProxyType[str, Any]:
+        """The scenario's config, read-only."""
+        config = self._arguments.config
+        plain_config: Any = plain({} if config is None else config, "config")
+        return MappingProxyType(plain_config)
+
+    @property
+    def inputs(self) -> MappingProxyType[str, Artifact]:
+        """Artifacts added with :meth:`add_input`, read-only."""
+        return MappingProxyType(self._inputs)
+
+    def add_input(self, path: ArtifactRef, key: str, **kwargs: Any) -> Artifact:
+        """Record an input of the whole scenario, before its first step.
+
+        Parameters
+        ----------
+        path : str, Path or Artifact
+            The file.
+        key : str
+            Its key, in the coupler as well.
+        **kwargs : Any
+            Metadata and options of ``Tracker.log_artifact``.
+
+        Raises
+        ------
+        RuntimeError
+            Outside the block, or after a step has begun.
+        """
+        self._header("add an input")
+        if self._steps_began:
+            raise RunStateError("cannot add an input: a step of the scenario has begun")
+        artifact = log_artifact(self._workspace, path, key, "input", **kwargs)
+        self._inputs[key] = artifact
+        self.coupler.set(key, artifact)
+        return artifact
+
+    # ------------------------------------------------------------ expectations
+
+    def declare_outputs(
+        self,
+        *names: str,
+        required: bool | Mapping[str, bool] = False,
+        warn_undefined: bool = False,
+        description: Mapping[str, str] | None = None,
+    ) -> None:
+        """Say which keys the steps will produce; see :meth:`Coupler.declare_outputs`."""
+        self.coupler.declare_outputs(
+            *names, required=required, warn_undefined=warn_undefined, description=description
+        )
+
+    def require_outputs(
+        self,
+        *names: str,
+        required: bool | Mapping[str, bool] = True,
+        warn_undefined: bool = False,
+        description: Mapping[str, str] | None = None,
+    ) -> None:
+        """Say which keys have to be there at the end, or the scenario fails."""
+        self.coupler.require_outputs(
+            *names, required=required, warn_undefined=warn_undefined, description=description
+        )
+
+    def collect_by_keys(
+        self, artifacts: Mapping[str, Artifact], *keys: str, prefix: str = ""
+    ) -> dict[str, Artifact]:
+        """Put selected artifacts into the coupler under ``prefix + key``, and return them."""
+        return self.coupler.collect_by_keys(artifacts, *keys, prefix=prefix)
+
+    # ------------------------------------------------------------ steps
+
+    @_name_may_come_first
+    @explain_legacy_options
+    def run(
+        self,
+        fn: Callable[..., Any] | None = None,
+        name: str | None = None,
+        *,
+        run_id: str | None = None,
+        model: str | None = None,
+        description: str | None = None,
+        config: ConfigLike | None = None,
+        adapter: Any = None,
+        config_plan_ingest: bool = True,
+        config_plan_profile_schema: bool = False,
+        inputs: Mapping[str, Any] | Iterable[Any] | None = None,
+        input_keys: Iterable[str] | str | None = None,
+        optional_input_keys: Iterable[str] | str | None = None,
+        binding: BindingResult | None = None,
+        depends_on: Iterable[Any] | None = None,
+        tags: Iterable[str] | None = None,
+        facet: FacetLike | None = None,
+        facet_from: Iterable[str] | None = None,
+        facet_schema_version: str | int | None = None,
+        facet_index: bool | None = None,
+        identity_inputs: IdentityInputs = None,
+        year: int | None = None,
+        iteration: int | None = None,
+        phase: str | None = None,
+        stage: str | None = None,
+        parent_run_id: str | None = None,
+        outputs: Iterable[str] | None = None,
+        output_paths: Mapping[str, ArtifactRef] | None = None,
+        capture_dir: PathLike | None = None,
+        capture_pattern: str = "*",
+        cache_options: CacheOptions | None = None,
+        output_policy: OutputPolicyOptions | None = None,
+        execution_options: ExecutionOptions | None = None,
+    ) -> RunResult:
+        """Execute a step, or give back an earlier run of it; outputs go into the coupler.
+
+        As ``Tracker.run``, and: a text among ``inputs`` is a key of the coupler, or a path if
+        there is no such key. ``input_keys`` and ``optional_input_keys`` are taken from the
+        coupler; ``binding`` says all three at once and excludes them.
+
+        Raises
+        ------
+        KeyError
+            If a key is not in the coupler.
+        """
+        given = dict(locals())
+        del given["self"]
+        self._begin_step()
+        inputs, execution = self._bound(given)
+        given.update(
+            inputs=inputs,
+            execution_options=execution,
+            name=self._step_name(fn, given),
+            cache_options=self._step_cache(fn, given["cache_options"]),
+            parent_run_id=parent_run_id or self.run_id,
+        )
+        return execute_run(self._workspace, RunArguments(**given))
+
+    @contextmanager
+    def trace(
+        self,
+        name: str,
+        *,
+        run_id: str | None = None,
+        model: str | None = None,
+        description: str | None = None,
+        config: ConfigLike | None = None,
+        adapter: Any = None,
+        config_plan_ingest: bool = True,
+        config_plan_profile_schema: bool = False,
+        inputs: Mapping[str, Any] | Iterable[Any] | None = None,
+        input_keys: Iterable[str] | str | None = None,
+        optional_input_keys: Iterable[str] | str | None = None,
+        depends_on: Iterable[Any] | None = None,
+        tags: Iterable[str] | None = None,
+        facet: FacetLike | None = None,
+        facet_from: Iterable[str] | None = None,
+        facet_schema_version: str | int | None = None,
+        facet_index: bool | None = None,
+        identity_inputs: IdentityInputs = None,
+        year: int | None = None,
+        iteration: int | None = None,
+        parent_run_id: str | None = None,
+        outputs: Iterable[str] | None = None,
+        output_paths: Mapping[str, ArtifactRef] | None = None,
+        capture_dir: PathLike | None = None,
+        capture_pattern: str = "*",
+        cache_mode: str = "reuse",
+        cache_hydration: str | None = None,
+        cache_version: int | None = None,
+        cache_epoch: int | None = None,
+        validate_cached_outputs: str = "lazy",
+        code_identity: str | None = None,
+        code_identity_extra_deps: Iterable[PathLike] | None = None,
+        output_mismatch: str = "warn",
+        output_missing: str = "warn",
+    ) -> Generator[Workspace]:
+        """Record the code of a ``with`` block as a step; it executes every time.
+
+        As ``Tracker.trace``, with inputs as for :meth:`run`. On a hit the cached outputs are in
+        the coupler before the block begins.
+
+        Yields
+        ------
+        Tracker
+            The tracker.
+        """
+        given = dict(locals())
+        del given["self"]
+        self._begin_step()
+        given["inputs"], _ = self._bound({**given, "binding": None, "execution_options": None})
+        del given["input_keys"], given["optional_input_keys"]
+        given["parent_run_id"] = parent_run_id or self.run_id
+        arguments = block_arguments(given)
+        options = self._step_cache(None, arguments.cache_options)
+        with traced(self._workspace, replace(arguments, cache_options=options)) as run:
+            yield run.workspace
+
+    step = trace
+
+    # ------------------------------------------------------------ defaults of steps
+
+    def _begin_step(self) -> None:
+        self._header("run a step")
+        self._steps_began = True
+
+    def _step_name(self, fn: Callable[..., Any] | None, given: Mapping[str, Any]) -> str | None:
+        if given["name"] is not None or fn is None or self._template is None:
+            return given["name"]
+        if definition_of(fn).name_template is not None:
+            return None
+        names = ("model", "year", "iteration", "phase", "stage")
+        context = StepContext(func_name=function_name(fn), **{n: given[n] for n in names})
+        return render_name(self._template, context)
+
+    def _step_cache(self, fn: object, options: CacheOptions | None) -> CacheOptions:
+        options = options or CacheOptions()
+        step = definition_of(fn)
+        if options.cache_hydration is None and step.cache_hydration is None:
+            options = replace(options, cache_hydration=self._hydration)
+        if options.cache_epoch is None:
+            options = replace(options, cache_epoch=self._epoch)
+        return options
+
+    # ------------------------------------------------------------ inputs of steps
+
+    def _bound(self, given: dict[str, Any]) -> tuple[Any, ExecutionOptions | None]:
+        """Return the inputs with every key resolved, and how they are to be bound."""
+        envelope: BindingResult | None = given.pop("binding")
+        inputs = given["inputs"]
+        keys, optional = given.pop("input_keys", None), given.pop("optional_input_keys", None)
+        if envelope is not None:
+            if inputs is not None or keys is not None or optional is not None:
+                raise UsageError("binding= excludes inputs=, input_keys= and optional_input_keys=")
+            inputs = envelope.inputs
+            keys, optional = envelope.input_keys, envelope.optional_input_keys
+        execution: ExecutionOptions | None = given["execution_options"]
+        if keys is None and optional is None and envelope is None:
+            return self._resolved(inputs), execution
+        named = self._by_name(inputs)
+        for key in _listed(keys):
+            if key not in named:
+                named[key] = self.coupler.record(key)
+        for key in _listed(optional):
+            if key not in named and key in self.coupler:
+                named[key] = self.coupler.record(key)
+        return named, execution
+
+    def _by_name(self, inputs: Any) -> dict[str, Any]:
+        resolved = self._resolved(inputs)
+        if resolved is None:
+            return {}
+        if is_mapping(resolved):
+            return dict(resolved)
+        return {item.name or f"input_{n}": item.source for n, item in enumerate(resolved)}
+
+    def _resolved(self, inputs: Any) -> Any:
+        if inputs is None or is_path(inputs):
+            return inputs
+        if is_mapping(inputs):
+            return {name: self._source(source) for name, source in inputs.items()}
+        return [self._listed_input(source) for source in inputs]
+
+    def _source(self, source: Any) -> Any:
+        if isinstance(source, str) and source in self.coupler:
+            return self.coupler.record(source)
+        return source
+
+    def _listed_input(self, source: Any) -> GivenInput:
+        if not isinstance(source, str):
+            return GivenInput(name=None, source=source, bound=False)
+        if source in self.coupler:
+            return GivenInput(name=source, source=self.coupler.record(source), bound=True)
+        if _looks_like_path(source):
+            return GivenInput(name=None, source=source, bound=False)
+        problem = UnknownKey(source, "the coupler", tuple(self.coupler.keys()))
+        raise hint(problem, "an earlier step has to log it, or pass a path")
+
+
+def _listed(keys: Iterable[str] | str | None) -> list[str]:
+    if keys is None:
+        return []
+    return [keys] if isinstance(keys, str) else list(keys)
+
+
+def _looks_like_path(text: str) -> bool:
+    return Path(text).exists() or "://" in text or os.sep in text or "." in text

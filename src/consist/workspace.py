@@ -1,0 +1,125 @@
+"""The wired collaborators that every verb needs; it decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from consist.active import ActiveRuns
+from consist.errors import NoDatabase, ReadOnlyTracker, TrackerClosed
+from consist.files import Files
+from consist.formats import Formats
+from consist.hooks import Hooks
+from consist.identity import CodeIdentity
+from consist.models.record import ArtifactRecord
+from consist.settings import Settings
+from consist.store.base import Store
+
+if TYPE_CHECKING:
+    from sqlmodel import SQLModel
+
+    from consist.models.run import Run
+
+
+def _no_schemas() -> Mapping[str, type[SQLModel]]:
+    return {}
+
+
+@dataclass(eq=False)
+class Workspace:
+    """What a tracker is made of.
+
+    Verbs are functions whose first parameter is a workspace; a tracker is a workspace with its
+    verbs bound.
+
+    Attributes
+    ----------
+    store : Store
+        Remembers runs and answers questions.
+    files : Files
+        Portable paths, places of a run's files, digests of unchanged files.
+    formats : Formats
+        Drivers by name and suffix.
+    identity : CodeIdentity
+        Which code runs execute.
+    active : ActiveRuns
+        What is running.
+    hooks : Hooks
+        Callbacks of users.
+    settings : Settings
+        Limits and switches.
+    run_dir : Path
+        Root of this tracker's outputs and snapshots, absolute.
+    db_path : Path or None
+        The database file.
+    project_root : Path
+        Where the identity of the code is looked for.
+    cache_epoch : int
+        Number in every run's identity.
+    access_mode : str
+        ``"standard"``, ``"analysis"`` or ``"read_only"``.
+    allow_external_paths : bool
+        Whether outputs may lie outside the run folder.
+    run_subdir_fn : callable or None
+        Names the output folder of a run.
+    schemas : mapping of str to type
+        Registered SQLModel classes by name.
+    """
+
+    store: Store
+    files: Files
+    formats: Formats
+    active: ActiveRuns
+    hooks: Hooks
+    identity: CodeIdentity
+    settings: Settings
+    run_dir: Path
+    db_path: Path | None = None
+    project_root: Path = Path()
+    cache_epoch: int = 1
+    access_mode: str = "standard"
+    allow_external_paths: bool = False
+    run_subdir_fn: Callable[[Run], str] | None = None
+    schemas: Mapping[str, type[SQLModel]] = field(default_factory=_no_schemas)
+    memory: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What verbs keep between calls, each under the name of its room."""
+    closed: bool = False
+
+    def check_writable(self, action: str) -> None:
+        """Refuse to record anything where the tracker is closed or may only look.
+
+        Raises
+        ------
+        TrackerClosed, ReadOnlyTracker
+        """
+        if self.closed:
+            raise TrackerClosed(action)
+        if self.access_mode != "standard":
+            raise ReadOnlyTracker(action, self.access_mode)
+
+    def check_database(self, action: str) -> None:
+        """Refuse a question where there is no database.
+
+        Raises
+        ------
+        NoDatabase
+        """
+        if not self.store.has_database:
+            raise NoDatabase(action)
+
+    def path_of(self, artifact: ArtifactRecord) -> Path:
+        """Return where an artifact's bytes should be on this machine.
+
+        The file in this tracker's run folder, if it is the recorded one, else the one in the run
+        folder that it was recorded in.
+        """
+        mounts = self.files.mounts
+        uri, root = artifact.container_uri, artifact.root
+        if not root or root == mounts.run_dir:
+            return mounts.resolve(uri)
+        here = mounts.resolve(uri)
+        if here.exists() and self.files.is_same(here, artifact.hash):
+            return here
+        return mounts.resolve(uri, root)
