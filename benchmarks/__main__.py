@@ -34,7 +34,8 @@ def main() -> int:
                 figures[name] = measure(name, sizes, folder)
             except Exception:  # noqa: BLE001 - the other themes can still be measured
                 failed.append(name)
-                progress.print(f"[red]{name} could not be measured[/]\n{traceback.format_exc()}")
+                progress.print(f"[red]{name} could not be measured[/]")
+                progress.print(traceback.format_exc(), markup=False)
     console = Console(width=None if sys.stdout.isatty() else 150)
     console.print(table([figure for found in figures.values() for figure in found]))
     console.print(_machine())

@@ -104,7 +104,7 @@ def _first_hit(ours: Sequence[Ended], joblib: Sequence[Ended], mode: str) -> Ite
         work=f"first hit after import consist, {mode}",
         ours=returned,
         cpu=said(ours, "returned_cpu"),
-        reference="joblib.Memory, after its import",
+        reference="joblib.Memory with its import",
         theirs=said(joblib, "returned"),
         goals=[at_most(returned, 0.06)],
     )

@@ -59,10 +59,11 @@ def _questions(tracker: Tracker, run_id: str) -> Iterator[_Question]:
         ('%"tag_7"%',),
     )
     yield _Question(
-        "find_runs by facet",
-        lambda: tracker.find_runs(index_by="facet.zone", limit=100).values(),
-        "SELECT r.*, k.value_num FROM (SELECT * FROM run ORDER BY created_at DESC LIMIT 100) r"
-        " JOIN run_config_kv k ON k.run_id = r.id WHERE k.key = 'zone'",
+        "find_runs(tags, index_by a facet)",
+        lambda: tracker.find_runs(tags=["tag_7"], index_by="facet.zone").values(),
+        "SELECT r.*, k.value_num FROM run r JOIN run_config_kv k ON k.run_id = r.id"
+        " WHERE r.tags::VARCHAR LIKE ? AND k.key = 'zone' ORDER BY r.created_at DESC LIMIT 100",
+        ('%"tag_7"%',),
     )
     yield _Question(
         "get_run", lambda: [tracker.get_run(run_id)], "SELECT * FROM run WHERE id = ?", (run_id,)

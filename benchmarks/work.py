@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from consist import Tracker
-from consist.models.record import RunDocument, content_id, replace
+from consist.models.record import FacetRecord, RunDocument, content_id, replace
 from consist.models.result import RunResult
 from consist.store.snapshots import read_snapshot
 
@@ -132,5 +132,9 @@ def variations(example: RunDocument, count: int) -> Iterator[RunDocument]:
             run=run,
             outputs=(made,),
             facet={"factor": float(number), "zone": number % 25},
-            extra=replace(example.extra, content_signature=f"{number + 2**100:064x}"),
+            extra=replace(
+                example.extra,
+                content_signature=f"{number + 2**100:064x}",
+                facet=FacetRecord(namespace=run.model_name),
+            ),
         )

@@ -4,7 +4,9 @@ import json
 import time
 from pathlib import Path
 
-from joblib import Memory
+began = time.perf_counter()
+
+from joblib import Memory  # noqa: E402 - measured
 
 calls = []
 
@@ -25,7 +27,6 @@ raw = Path("joblib", "raw.csv")
 if not raw.exists():
     raw.parent.mkdir(parents=True)
     raw.write_text("id,value\n1,0.5\n")
-began = time.perf_counter()
 path = Memory("joblib", verbose=0).cache(scale)(raw, 2.0)
 returned = time.perf_counter() - began
 assert path.exists()

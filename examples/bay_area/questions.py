@@ -20,8 +20,8 @@ RESULTS = text("""
     FROM v_district_summary AS summary
     JOIN run ON run.id = summary.consist_run_id
     WHERE run.status = 'completed'
-    GROUP BY scenario, year
-    ORDER BY scenario, year
+    GROUP BY summary.consist_scenario_id, summary.consist_year
+    ORDER BY summary.consist_scenario_id, summary.consist_year
 """)
 
 

@@ -25,11 +25,12 @@ _HOMES = {
     "consist.models.result": "RunArtifacts RunResult",
     "consist.models.run": "ConsistRecord Run RunArtifactLink",
     "consist.runs.context": "RunContext",
+    "consist.runs.outputs": "OutputCapture",
     "consist.active": "ActiveRunCacheOptions",
     "consist.step": "StepContext define_step require_runtime_kwargs",
     "consist.types": (
-        "BindingResult CacheOptions ExecutionOptions IndexBySpec OutputCapture OutputPolicyOptions"
-        " index_by_facet index_by_field"
+        "BindingResult CacheOptions ExecutionOptions IndexBySpec OutputPolicyOptions index_by_facet"
+        " index_by_field"
     ),
     "consist.utils": "ArtifactKeyRegistry",
     "consist.workflow.coupler": "Coupler CouplerView DeclaredOutput",
@@ -38,7 +39,7 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__all__ = ["__version__", *sorted(_HOME_OF)]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from consist.active import ActiveRunCacheOptions as ActiveRunCacheOptions
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from consist.models.run import Run as Run
     from consist.models.run import RunArtifactLink as RunArtifactLink
     from consist.runs.context import RunContext as RunContext
+    from consist.runs.outputs import OutputCapture as OutputCapture
     from consist.step import StepContext as StepContext
     from consist.step import define_step as define_step
     from consist.step import require_runtime_kwargs as require_runtime_kwargs
@@ -92,7 +94,6 @@ if TYPE_CHECKING:
     from consist.types import CacheOptions as CacheOptions
     from consist.types import ExecutionOptions as ExecutionOptions
     from consist.types import IndexBySpec as IndexBySpec
-    from consist.types import OutputCapture as OutputCapture
     from consist.types import OutputPolicyOptions as OutputPolicyOptions
     from consist.types import index_by_facet as index_by_facet
     from consist.types import index_by_field as index_by_field

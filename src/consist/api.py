@@ -198,7 +198,13 @@ cached_output = on_current(_trace.cached_output)
 
 get_run = on_current(find_runs_.get_run)
 find_run = on_current(find_runs_.find_run)
-find_runs = on_current(find_runs_.find_runs)
+
+
+def find_runs(*, tracker: Tracker | None = None, **filters: Any) -> Any:
+    """Return the runs that match all filters, newest first, as ``Tracker.find_runs`` does."""
+    return find_runs_.find_runs(_reach(tracker, "find_runs"), **filters)
+
+
 find_latest_run = on_current(find_runs_.find_latest_run)
 history = on_current(find_runs_.history)
 get_artifact = on_current(find_artifacts_.get_artifact)

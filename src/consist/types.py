@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, Union
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, Union
 
 from consist.errors import InvalidOption, UsageError, WrongType, hint
 
@@ -14,15 +15,47 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from typing_extensions import TypeIs
 
-    from consist.models.artifact import Artifact
-    from consist.models.result import RunResult
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
 PathLike: TypeAlias = Union[str, "os.PathLike[str]"]
-ArtifactRef: TypeAlias = Union["Artifact", PathLike]
-RunInputRef: TypeAlias = Union["Artifact", "RunResult", PathLike]
+
+
+class ArtifactLike(Protocol):
+    """What can stand for an artifact: a recorded one, or one of a tracker that does nothing."""
+
+    @property
+    def key(self) -> str:
+        """Semantic name."""
+        ...
+
+    @property
+    def container_uri(self) -> str:
+        """Portable location."""
+        ...
+
+    @property
+    def path(self) -> Path:
+        """Where the bytes should be on this machine."""
+        ...
+
+
+class RunResultLike(Protocol):
+    """What can stand for the result of a run."""
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run."""
+        ...
+
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """Output artifacts by key."""
+        ...
+
+
+ArtifactRef: TypeAlias = ArtifactLike | PathLike
+RunInputRef: TypeAlias = ArtifactLike | RunResultLike | PathLike
 FacetLike: TypeAlias = Union[Mapping[str, Any], "BaseModel"]
 ConfigLike: TypeAlias = Union[Mapping[str, Any], "BaseModel"]
 HashInput: TypeAlias = PathLike | tuple[str, PathLike]
@@ -201,19 +234,6 @@ class BindingResult:
     inputs: Mapping[str, RunInputRef] | None = None
     input_keys: Iterable[str] | str | None = None
     optional_input_keys: Iterable[str] | str | None = None
-
-
-@dataclass(frozen=True)
-class OutputCapture:
-    """What a capture block found.
-
-    Attributes
-    ----------
-    artifacts : list of Artifact
-        Filled when the block ends.
-    """
-
-    artifacts: list[Artifact]
 
 
 @dataclass(frozen=True)

@@ -33,17 +33,25 @@ _MOST_FOUND = 100
 _LONGEST_CELL = 40
 _OF_A_RUN = (
     Column("Direction"),
-    Column("Key"),
-    Column("Artifact ID"),
-    Column("URI"),
+    Column("Key", head=True),
+    Column("Artifact ID", apart=True),
+    Column("URI", apart=True),
     Column("Access"),
     Column("Driver"),
     Column("Hash", least=12),
 )
-_FOUND = (Column("Key"), Column("Run"), Column("Driver"), Column("URI"))
+_FOUND = (
+    Column("Key", head=True),
+    Column("Run", apart=True),
+    Column("Driver"),
+    Column("URI", apart=True),
+)
 
 KeyOrId = Annotated[
-    str, typer.Argument(help="A key, which means its latest artifact, or an artifact's id.")
+    str,
+    typer.Argument(
+        metavar="KEY_OR_ID", help="A key, which means its latest artifact, or an artifact's id."
+    ),
 ]
 
 
@@ -51,16 +59,20 @@ def artifacts(
     run_id: Annotated[
         str | None,
         typer.Argument(
-            help="The run; without '~<number>', its latest completed attempt.", show_default=False
+            metavar="RUN_ID",
+            help="The run; without '~<number>', its latest completed attempt.",
+            show_default=False,
         ),
     ] = None,
     key_prefix: Annotated[
-        str | None, typer.Option(help="Only artifacts whose key begins so.")
+        str | None, typer.Option(metavar="TEXT", help="Only artifacts whose key begins so.")
     ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
-            min=1, help=f"Most artifacts to list; without RUN_ID {_MOST_FOUND} by default."
+            metavar="N",
+            min=1,
+            help=f"Most artifacts to list; without RUN_ID {_MOST_FOUND} by default.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -68,7 +80,7 @@ def artifacts(
     mount: Mounts = None,
     db_path: DbPath = None,
 ) -> None:
-    """List the inputs and outputs of a run, or the newest artifacts of all runs."""
+    """List the artifacts of a run, or the newest of all runs."""
     with opened(db_path, run_dir, mount) as tracker:
         if run_id is None:
             _print_found(tracker, key_prefix or "", limit or _MOST_FOUND, as_json)
@@ -155,13 +167,17 @@ def _known_artifact(tracker: Tracker, key_or_id: str) -> Artifact:
 def lineage(
     key_or_id: KeyOrId,
     max_depth: Annotated[
-        int | None, typer.Option(min=0, help="How many runs to go back; by default all.")
+        int | None,
+        typer.Option(metavar="N", min=0, help="How many runs to go back; by default all."),
     ] = None,
     run_ids: Annotated[bool, typer.Option("--run-ids", help="Name the runs by their ids.")] = False,
     as_json: AsJson = False,
     db_path: DbPath = None,
 ) -> None:
-    """Show what an artifact was made from: a tree of artifacts, each with the run that made it."""
+    """Show what an artifact was made from.
+
+    A tree of artifacts, each with the run that made it.
+    """
     from consist.query.lineage import lineage_lines
 
     with opened(db_path) as tracker:
@@ -221,13 +237,15 @@ class Sample(NamedTuple):
 
 def preview(
     key_or_id: KeyOrId,
-    rows: Annotated[int, typer.Option("--rows", "-n", min=0, help="Most rows to show.")] = 5,
+    rows: Annotated[
+        int, typer.Option("--rows", "-n", metavar="N", min=0, help="Most rows to show.")
+    ] = 5,
     as_json: AsJson = False,
     run_dir: RunDir = None,
     mount: Mounts = None,
     db_path: DbPath = None,
 ) -> None:
-    """Show the columns and first rows of a table, or a JSON document."""
+    """Show the first rows of a table, or a JSON document."""
     with opened(db_path, run_dir, mount) as tracker:
         artifact = _known_artifact(tracker, key_or_id)
         try:

@@ -18,6 +18,8 @@ DATABASE = "provenance.duckdb"
 PLACES = tuple(Path(folder, DATABASE) for folder in (".", "data", "db", ".consist"))
 """Where the database is looked for, in this order, if nobody names it."""
 
+_MAGIC, _MAGIC_AT = b"DUCK", 8  # a DuckDB file begins with eight bytes of checksum, then this
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print plain JSON.")]
 DbPath = Annotated[
     Path | None,
@@ -25,7 +27,7 @@ DbPath = Annotated[
         "--db-path",
         envvar="CONSIST_DB",
         metavar="FILE",
-        help=f"The database; otherwise {', '.join(map(str, PLACES))}, whichever is there first.",
+        help=f"The database; by default {DATABASE} here, or else in data, db or .consist.",
     ),
 ]
 RunDir = Annotated[
@@ -33,8 +35,8 @@ RunDir = Annotated[
     typer.Option(
         "--run-dir",
         metavar="DIR",
-        help="Where files of the run folder ('./…', 'workspace://…') are now; by default the"
-        " folder of the database, then the one they were recorded in.",
+        help="Where files of the run folder (./ and workspace://) are now; by default the folder of"
+        " the database, or else where they were recorded.",
     ),
 ]
 Mounts = Annotated[
@@ -42,7 +44,7 @@ Mounts = Annotated[
     typer.Option(
         "--mount",
         metavar="NAME=PATH",
-        help="Where files of a mount ('NAME://…') are now; may be given several times.",
+        help="Where files of a mount (NAME://) are now; may be given several times.",
     ),
 ]
 
@@ -93,7 +95,7 @@ def find_database(given: Path | None) -> Path:
     """
     tried = [path.absolute() for path in ((given,) if given else PLACES)]
     for path in tried:
-        if _is_database(path):
+        if _is_there(path):
             return path
     if given and tried[0].is_dir():
         problem = ConsistError(f"{tried[0]} is a folder, not a database")
@@ -102,8 +104,21 @@ def find_database(given: Path | None) -> Path:
     raise hint(problem, "name it with --db-path or CONSIST_DB; runs of a Tracker create it")
 
 
-def _is_database(path: Path) -> bool:
-    """Whether a database is there; what is still in its journal alone counts too."""
-    if path.is_file():
-        return path.stat().st_size > 0
-    return not path.exists() and Path(f"{path}.journal").is_dir()
+def _is_there(path: Path) -> bool:
+    """Whether a database is there; runs that only its journal has so far count too.
+
+    Raises
+    ------
+    ConsistError
+        If something else is there. Opening it would leave a journal beside somebody's file.
+    """
+    if path.is_dir():
+        return False
+    if Path(f"{path}.journal").is_dir():
+        return True
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    with path.open("rb") as file:
+        if not file.read(_MAGIC_AT + len(_MAGIC)).endswith(_MAGIC):
+            raise ConsistError(f"{path} is not a DuckDB database")
+    return True

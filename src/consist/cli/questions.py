@@ -41,10 +41,7 @@ def totals(tracker: Tracker) -> Totals:
         .group_by(run.model_name)
         .order_by(func.count().desc(), run.model_name)
     )
-    first, last = (
-        next(iter(tracker.run_query(select(run.created_at).order_by(order).limit(1))), (None,))[0]
-        for order in (run.created_at, run.created_at.desc())
-    )
+    first, last = tracker.run_query(select(func.min(run.created_at), func.max(run.created_at)))[0]
     artifacts = tracker.run_query(select(func.count()).select_from(Artifact))[0]
     return Totals(dict(by_status), dict(by_model), artifacts, first, last)
 

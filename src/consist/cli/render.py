@@ -11,8 +11,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _UNBOUNDED = 100_000
 _GAP = 2
+_INDENT = "  "
+_LEAST_LABEL = 24
 _MOST_LINES = 100
 # C0, C1, line separators, and what changes the direction of the text around it.
 _OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -104,112 +106,151 @@ class Column:
     title : str
         What stands above it.
     least : int or None
-        Width to which it may be cut; ``None`` if it has to stay whole.
+        Width to which its values may be cut; ``None`` if they have to stay whole.
     right : bool
         Whether it is aligned to the right.
+    apart : bool
+        Whether its values may get lines of their own where the terminal is narrow.
+    head : bool
+        Whether it names the row.
     """
 
     title: str
     least: int | None = None
     right: bool = False
+    apart: bool = False
+    head: bool = False
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which columns stand side by side, each with its width, and which above and below them."""
+
+    widths: Mapping[int, int]
+    above: Sequence[int] = ()
+    below: Sequence[int] = ()
+
+    @property
+    def indent(self) -> str:
+        return _INDENT if self.above else ""
+
+    @property
+    def width(self) -> int:
+        return _total(self.widths) + len(self.indent)
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table, or where the terminal is too narrow for it, one paragraph for each row."""
+    """Print a table in the width of the terminal.
+
+    Where it is too wide, values that may be cut are cut; then long ones get lines of their own;
+    at last each row becomes a paragraph. Nothing that a user may want to copy is cut.
+    """
     cells = [["" if value is None else clean(value) for value in row] for row in rows]
-    console = _console()
-    laid_out = _lay_out(columns, cells, console.width)
-    if laid_out is None:
-        for row in cells:
-            _print(_paragraph(columns, row, console.width))
+    width = _console().width
+    layout = _side_by_side(columns, cells, width) or _with_own_lines(columns, cells, width)
+    if layout is None:
+        _print_lines(line for row in cells for line in _paragraph(columns, row, width))
     else:
-        _print(_table(columns, cells, laid_out))
+        _print_lines(_table(columns, cells, layout, width))
 
 
 def fits(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> bool:
-    """Whether a table would be printed as one."""
-    return _lay_out(columns, [list(map(clean, row)) for row in rows], _console().width) is not None
+    """Whether all columns of a table have room side by side."""
+    return _side_by_side(columns, list(rows), _console().width) is not None
 
 
-def _lay_out(
+def _side_by_side(
     columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int
-) -> Mapping[int, int] | None:
-    """Return the width of each column that is shown, or ``None`` if there is no room for them."""
+) -> _Layout | None:
+    return _laid_out(columns, cells, width, range(len(columns)))
+
+
+def _with_own_lines(
+    columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int
+) -> _Layout | None:
+    together = [i for i, column in enumerate(columns) if not column.apart]
+    apart = [i for i, column in enumerate(columns) if column.apart]
+    layout = _laid_out(columns, cells, width - len(_INDENT), together) if together else None
+    if layout is None:
+        return None
+    above = [i for i in apart if i < together[0]]
+    return replace(layout, above=above, below=[i for i in apart if i > together[0]])
+
+
+def _laid_out(
+    columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int, chosen: Iterable[int]
+) -> _Layout | None:
+    """Return columns side by side, or ``None`` if there is no room for them."""
     from rich.cells import cell_len
 
-    content = [max((cell_len(row[i]) for row in cells), default=0) for i in range(len(columns))]
-    wanted = {i: max(cell_len(c.title), content[i]) for i, c in enumerate(columns)}
+    content = {i: max((cell_len(row[i]) for row in cells), default=0) for i in chosen}
+    wanted = {i: max(cell_len(columns[i].title), most) for i, most in content.items()}
     if _total(wanted) <= width:
-        return wanted
-    shown = {i: wanted[i] for i in wanted if content[i]}
-    least = {i: _least(columns[i], content[i]) for i in shown}
-    spare = width - _total(least)
+        return _Layout(wanted)
+    widths: dict[int, int] = {}
+    for i, most in content.items():
+        if most:  # columns without any value go first
+            cut = columns[i].least
+            widths[i] = max(cell_len(columns[i].title), most if cut is None else min(most, cut))
+    spare = width - _total(widths)
     if spare < 0:
         return None
-    for i, most in shown.items():
-        more = min(spare, most - least[i])
-        least[i], spare = least[i] + more, spare - more
-    return least
+    for i, least in widths.items():
+        more = min(spare, wanted[i] - least)
+        widths[i], spare = least + more, spare - more
+    return _Layout(widths)
 
 
 def _total(widths: Mapping[int, int]) -> int:
     return sum(widths.values()) + _GAP * (len(widths) - 1)
 
 
-def _least(column: Column, content: int) -> int:
-    from rich.cells import cell_len
-
-    title = max(map(cell_len, column.title.split()))
-    return max(title, content if column.least is None else min(content, column.least))
-
-
 def _table(
-    columns: Sequence[Column], cells: Sequence[Sequence[str]], widths: Mapping[int, int]
-) -> RenderableType:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    for i, width in widths.items():
-        table.add_column(
-            _text(columns[i].title, "bold"),
-            justify="right" if columns[i].right else "left",
-            width=width,
-            no_wrap=True,
-            overflow="ellipsis",
-        )
+    columns: Sequence[Column], cells: Sequence[Sequence[str]], layout: _Layout, width: int
+) -> Iterator[Text]:
+    titles = [column.title for column in columns]
+    for line in _record(columns, titles, layout, width):
+        yield _bold(line)
+    widest = max([layout.width, *(len(titles[i]) for i in (*layout.above, *layout.below))])
+    yield _text("─" * widest, "dim")
     for row in cells:
-        table.add_row(*(_cell(row[i]) for i in widths))
-    return table
+        yield from _record(columns, row, layout, width)
 
 
-def _paragraph(columns: Sequence[Column], row: Sequence[str], width: int) -> RenderableType:
-    """Return a row as its first value, with the others below it, each after its title."""
-    from rich.cells import chop_cells
-    from rich.text import Text
+def _record(
+    columns: Sequence[Column], row: Sequence[str], layout: _Layout, width: int
+) -> Iterator[Text]:
+    for i in layout.above:
+        yield from map(_bold, _folded(_text(row[i]), width))
+    line = _text(layout.indent)
+    for i, room in layout.widths.items():
+        cell = _cell(row[i])
+        cell.truncate(room, overflow="ellipsis")
+        cell.align("right" if columns[i].right else "left", room)
+        line.append_text(cell).append(" " * _GAP)
+    yield line
+    for i in layout.below:
+        yield from _folded(_text(row[i]), width, _INDENT)
 
-    indent = "  "
-    lines = [_text(part, "bold") for part in chop_cells(row[0], width)]
-    line = Text(indent)
-    for column, value in zip(columns[1:], row[1:], strict=True):
-        if not value:
+
+def _paragraph(columns: Sequence[Column], row: Sequence[str], width: int) -> Iterator[Text]:
+    """Yield a row as the value that names it, with the others below, each after its title."""
+    head = next((i for i, column in enumerate(columns) if column.head), 0)
+    yield from map(_bold, _folded(_text(row[head]), width))
+    line = _text(_INDENT)
+    for i, column in enumerate(columns):
+        if i == head or not row[i]:
             continue
-        item = Text.assemble((f"{column.title}: ", "dim"), _cell(value))
-        if line.cell_len > len(indent) and line.cell_len + item.cell_len + _GAP > width:
-            lines.append(line)
-            line = Text(indent)
-        line = line.append(" " * (_GAP if line.cell_len > len(indent) else 0)).append_text(item)
-        if line.cell_len > width:
-            lines += _folded(item, width, indent)
-            line = Text(indent)
-    return Text("\n").join([*lines, line] if line.cell_len > len(indent) else lines)
-
-
-def _folded(item: Text, width: int, indent: str) -> list[Text]:
-    from rich.text import Text
-
-    room = max(1, width - len(indent))
-    return [Text(indent).append_text(part) for part in item.wrap(_console(), room, overflow="fold")]
+        item = _text(f"{column.title}: ", "dim").append_text(_cell(row[i]))
+        if line.cell_len > len(_INDENT) and line.cell_len + item.cell_len > width:
+            yield line
+            line = _text(_INDENT)
+        if len(_INDENT) + item.cell_len > width:
+            yield from _folded(item, width, _INDENT)
+        else:
+            line.append_text(item).append(" " * _GAP)
+    if line.cell_len > len(_INDENT):
+        yield line
 
 
 # ---------------------------------------------------------------- panels and lines
@@ -238,26 +279,22 @@ def print_heading(text: str) -> None:
 
 def print_tree(lines: Iterable[str]) -> None:
     """Print the lines of a tree; what is too long goes on below, between the branches."""
-    console = _console()
-    for line in lines:
-        guides = re.match("[│├└─ ]*", line)
-        lead = guides[0] if guides else ""
-        _print(_branch(lead, clean(line[len(lead) :]), console.width))
+    width = _console().width
+    _print_lines(part for line in lines for part in _branch(line, width))
 
 
-def _branch(lead: str, label: str, width: int) -> RenderableType:
-    from rich.cells import chop_cells
-    from rich.text import Text
-
-    deepest = max(0, width - 24)
+def _branch(line: str, width: int) -> Iterator[Text]:
+    guides = re.match("[│├└─ ]*", line)
+    lead = guides[0] if guides else ""
+    label = _label(clean(line[len(lead) :]))
+    deepest = max(1, width - _LEAST_LABEL)
     if len(lead) > deepest:  # the nearest branches tell more than the farthest
-        lead = "…" + lead[len(lead) - deepest + 1 :] if deepest else ""
-    below = lead.replace("├── ", "│   ").replace("└── ", "    ")
-    parts = chop_cells(label, max(1, width - len(lead)))
-    lines = [
-        Text.assemble((below if i else lead, "dim"), _label(part)) for i, part in enumerate(parts)
-    ]
-    return Text("\n").join(lines)
+        lead = f"…{lead[len(lead) - deepest + 1 :]}"
+    below = lead.replace("├──", "│  ").replace("└──", "   ") + _INDENT
+    first, *rest = _folded(label, width - len(_INDENT), "", len(lead))
+    yield _text(lead, "dim").append_text(first)
+    for part in rest:
+        yield _text(below, "dim").append_text(part)
 
 
 def _label(text: str) -> Text:
@@ -277,7 +314,19 @@ def _cell(text: str) -> Text:
 def _text(text: str, style: str = "") -> Text:
     from rich.text import Text
 
-    return Text(text, style=style)
+    return Text.assemble((text, style))
+
+
+def _bold(text: Text) -> Text:
+    text.stylize("bold")
+    return text
+
+
+def _folded(text: Text, width: int, indent: str = "", taken: int = 0) -> Iterator[Text]:
+    """Yield a text in lines that fit, whole words if possible, ``taken`` columns being used."""
+    room = max(1, width - len(indent) - taken)
+    for line in text.wrap(_console(), room, overflow="fold"):
+        yield _text(indent).append_text(line)
 
 
 def _console() -> Console:
@@ -287,12 +336,17 @@ def _console() -> Console:
     return Console(width=None if bounded else _UNBOUNDED, highlight=False, markup=False)
 
 
+def _print_lines(lines: Iterable[Text]) -> None:
+    for line in lines:
+        line.rstrip()
+        _print(line)
+
+
 def _print(renderable: RenderableType) -> None:
     console = _console()
     with console.capture() as capture:
         console.print(renderable, overflow="fold")
-    lines = capture.get().split("\n")
-    _write("\n".join(line.rstrip() for line in lines))
+    _write(capture.get())
 
 
 def _write(text: str) -> None:

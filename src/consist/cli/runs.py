@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _SIGNATURE_LENGTH = 16
 _COLUMNS = (
-    Column("ID"),
+    Column("ID", apart=True, head=True),
     Column("Model", least=8),
     Column("Status"),
     Column("Tags", least=8),
@@ -45,13 +45,22 @@ class Status(StrEnum):
 
 
 def runs(
-    limit: Annotated[int, typer.Option(min=1, help="Most runs to list.")] = 10,
-    model: Annotated[str | None, typer.Option(help="Only runs of this model.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Most runs to list.")] = 10,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only runs of this model.")
+    ] = None,
     tag: Annotated[
         list[str] | None,
-        typer.Option(help="Only runs with this tag; given several times, with all of them."),
+        typer.Option(
+            metavar="TAG", help="Only runs with this tag; given several times, with all of them."
+        ),
     ] = None,
-    status: Annotated[Status | None, typer.Option(help="Only runs of this status.")] = None,
+    status: Annotated[
+        Status | None,
+        typer.Option(
+            metavar="STATUS", help="Only runs that are running, completed, failed or interrupted."
+        ),
+    ] = None,
     as_json: AsJson = False,
     db_path: DbPath = None,
 ) -> None:
@@ -105,12 +114,13 @@ def _seconds(duration: float | None) -> str:
 
 def show(
     run_id: Annotated[
-        str, typer.Argument(help="The run; without '~<number>', its latest attempt.")
+        str,
+        typer.Argument(metavar="RUN_ID", help="The run; without '~<number>', its latest attempt."),
     ],
     as_json: AsJson = False,
     db_path: DbPath = None,
 ) -> None:
-    """Show what is known of a run: its facts, its config, its metadata."""
+    """Show the facts, config and metadata of a run."""
     with opened(db_path) as tracker:
         run = known_run(tracker, run_id)
         config = tracker.get_run_config(run.id, allow_missing=True)

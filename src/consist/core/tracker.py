@@ -161,7 +161,10 @@ run_subdir_fn, allow_external_paths
     start_run = _trace.start_run
     begin_run = _trace.begin_run
     end_run = _trace.end_run
-    define_step = staticmethod(define_step)
+
+    def define_step(self, **kwargs: Any) -> Callable[[C], C]:
+        """Attach defaults to a step function; the same as ``consist.define_step``."""
+        return define_step(**kwargs)
 
     # ------------------------------------------------------------ record
 

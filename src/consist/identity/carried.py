@@ -7,15 +7,15 @@ value gets a label and a short text that is the same exactly if the value is:
 - plain data counts by the digest of its canonical spelling;
 - a callable counts by its qualified name, its source and what it carries in turn;
 - a class or a module counts by its name;
-- what the callable changes itself is state, not a parameter, and does not count
-  (see :mod:`.mutation`);
+- what the callable changes itself is state, not a parameter, and does not count; of the object
+  of a method, the attributes count that the method uses (see :mod:`.mutation`);
 - what has no defined identity is listed as unseen. It never stops a run.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from types import (
@@ -31,8 +31,14 @@ from typing import Any, NamedTuple
 from consist.errors import CodeIdentityUnavailableError, UnhashableValue
 from consist.identity.canonical import encode
 from consist.identity.kinds import Refused, fields_of, kind_of
-from consist.identity.mutation import CHANGING_METHODS, attributes_used, changed_variables
-from consist.identity.sources import code_of, code_source_digest, qualified_name, source_digest
+from consist.identity.mutation import CHANGING_METHODS, ObjectUse, changed_variables, object_use
+from consist.identity.sources import (
+    code_of,
+    code_source_digest,
+    module_name,
+    qualified_name,
+    source_digest,
+)
 
 _MOST_LEVELS = 8
 _ABSENT = object()
@@ -96,7 +102,10 @@ class _Collector:
 
     def enter(self, fn: Any, prefix: str, room: int) -> None:
         """Collect what one callable carries."""
-        if id(fn) in self._entered or room <= 0:
+        if id(fn) in self._entered:
+            return
+        if room <= 0:
+            self.unseen.add(f"{prefix}…")
             return
         self._entered[id(fn)] = fn
         if isinstance(fn, FunctionType) and hasattr(fn, "__wrapped__"):
@@ -112,7 +121,7 @@ class _Collector:
         if isinstance(value, _CALLABLES):
             self._collect_callable(label, value, room)
         elif isinstance(value, type):
-            self.values[label] = f"class {value.__module__}.{value.__qualname__}"
+            self.values[label] = f"class {module_name(value.__module__)}.{value.__qualname__}"
         elif isinstance(value, ModuleType):
             self.values[label] = f"module {value.__name__}"
         else:
@@ -188,47 +197,60 @@ def _state(owner: Any, code: CodeType) -> Iterator[tuple[str, object]]:
     yield "self", cls
     if cls is owner:
         return
-    changed = _changed_attributes(cls, code)
+    use = _whole_use(cls, code)
     for name, value in _attributes(owner):
-        computed = isinstance(_class_attribute(cls, name), functools.cached_property)
-        if name not in changed and not computed:
+        counts = (use.whole or name in use.used) and name not in use.changed
+        if counts and not isinstance(_class_attribute(cls, name), functools.cached_property):
             yield f"self.{name}", value
 
 
 def _attributes(owner: object) -> Iterator[tuple[str, object]]:
+    """Yield what an object holds: its fields, its attributes, and its items, if it has any."""
     try:
         kind = kind_of(type(owner))
     except Refused:
         kind = None
-    if kind == "object":
-        yield from fields_of(owner)
-        return
-    if kind is not None:
-        yield "", owner
-    yield from getattr(owner, "__dict__", {}).items()
+    found = dict(fields_of(owner)) if kind == "object" else {}
+    if kind not in {None, "object"}:
+        found[""] = owner
+    found.update(getattr(owner, "__dict__", {}))
     for base in type(owner).__mro__:
-        slots = vars(base).get("__slots__", ())
+        slots: str | Iterable[str] = vars(base).get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
             value = getattr(owner, name, _ABSENT)
-            if name not in {"__dict__", "__weakref__"} and value is not _ABSENT:
-                yield name, value
+            if not name.startswith("__") and value is not _ABSENT:
+                found[name] = value
+    yield from found.items()
 
 
 @functools.lru_cache(maxsize=512)
-def _changed_attributes(cls: type, code: CodeType) -> frozenset[str]:
-    """Name the attributes changed by a method, or by what it calls and reads on its object."""
+def _whole_use(cls: type, code: CodeType) -> ObjectUse:
+    """Tell what a method does with its object, together with what it calls and reads on it."""
+    used: set[str] = set()
     changed: set[str] = set()
+    whole = False
     pending, seen = [code], {code}
     while pending:
-        used, changed_here = attributes_used(pending.pop())
-        changed |= changed_here
-        for name in used:
-            method = _class_attribute(cls, name)
-            inner = getattr(getattr(method, "fget", method), "__code__", None)
-            if inner is not None and inner not in seen:
+        use = object_use(pending.pop())
+        used |= use.used
+        changed |= use.changed
+        whole = whole or use.whole
+        for inner in filter(None, (_code_on(cls, name) for name in use.used)):
+            if inner not in seen:
                 seen.add(inner)
                 pending.append(inner)
-    return frozenset(changed)
+    return ObjectUse(frozenset(used), frozenset(changed), whole)
+
+
+def _code_on(cls: type, name: str) -> CodeType | None:
+    found = _class_attribute(cls, name)
+    if isinstance(found, property):
+        found = found.fget
+    elif isinstance(found, functools.cached_property):
+        found = found.func
+    if found is None or not isinstance(found, (FunctionType, _CACHED)):
+        return None
+    return code_of(found)
 
 
 def _class_attribute(cls: type, name: str) -> Any:

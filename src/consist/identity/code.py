@@ -210,6 +210,6 @@ def _dep(path: str, root: PathLike | None, digest_path: DigestFile) -> tuple[str
     inside = root is not None and absolute.is_relative_to(Path(root).absolute())
     name = absolute.relative_to(Path(root).absolute()) if root and inside else Path(path)
     try:
-        return name.as_posix(), digest_path(path)
+        return name.as_posix(), digest_path(os.fspath(absolute))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputMissing("code_identity_extra_deps", path) from error

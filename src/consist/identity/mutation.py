@@ -82,6 +82,24 @@ class Use(NamedTuple):
     changed: bool = False
 
 
+class ObjectUse(NamedTuple):
+    """What a method does with its object.
+
+    Attributes
+    ----------
+    used : frozenset of str
+        Attributes and methods that it takes from the object.
+    changed : frozenset of str
+        Those that it changes.
+    whole : bool
+        Whether the object goes elsewhere as a whole, so that nobody knows what is used.
+    """
+
+    used: frozenset[str]
+    changed: frozenset[str]
+    whole: bool
+
+
 class _Step(NamedTuple):
     name: str
     argument: object
@@ -102,14 +120,15 @@ def changed_variables(code: CodeType) -> frozenset[str]:
 
 
 @lru_cache(maxsize=4096)
-def attributes_used(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
-    """Name the attributes of its first parameter that the code uses, and those it changes."""
+def object_use(code: CodeType) -> ObjectUse:
+    """Tell what a method does with its object, which is its first parameter."""
     if not code.co_argcount:
-        return frozenset(), frozenset()
+        return ObjectUse(frozenset(), frozenset(), whole=True)
     uses = list(_uses(code, code.co_varnames[0], ()))
-    used = {(*use.path, use.method)[0] for use in uses}
+    taken = {(*use.path, use.method)[0] for use in uses}
     changed = {use.path[0] for use in uses if use.changed and use.path}
-    return frozenset(name for name in used if name is not None), frozenset(changed)
+    used = frozenset(name for name in taken if name is not None)
+    return ObjectUse(used, frozenset(changed), None in taken or "super" in code.co_names)
 
 
 def _rebound(code: CodeType) -> set[str]:
@@ -133,9 +152,10 @@ def _uses(code: CodeType, variable: str, path: tuple[str, ...]) -> Iterator[Use]
             if step.name in _LOADS and step.argument == name:
                 use, alias = _follow(steps, position + 1, path)
                 yield use
-                if alias is not None and (alias, use.path) not in seen:
-                    seen.add((alias, use.path))
-                    pending.append((alias, use.path))
+                # Only the first attribute matters, and `node = node.next` would go on forever.
+                if alias is not None and (alias, use.path[:1]) not in seen:
+                    seen.add((alias, use.path[:1]))
+                    pending.append((alias, use.path[:1]))
         for inner in _inner(code):
             if name in inner.co_freevars:
                 yield from _uses(inner, name, path)
@@ -158,7 +178,8 @@ def _follow(steps: list[_Step], position: int, path: tuple[str, ...]) -> tuple[U
         elif above == 0 and step.name in _NAMINGS:
             return Use(path), _new_name(steps[position - 1 : position + 2])
         elif step.name == "JUMP_FORWARD":
-            position = next(i for i, other in enumerate(steps) if other.offset == step.argument)
+            targets = (i for i, other in enumerate(steps) if other.offset == step.argument)
+            position = next(targets, len(steps))
         elif _consumes(step, above):
             break
         else:

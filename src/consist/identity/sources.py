@@ -47,7 +47,7 @@ def unwrapped(place: Callable[..., Any]) -> Any:
             found = found.__func__
         elif hasattr(found, "__wrapped__"):
             found = found.__wrapped__
-        elif isinstance(found, FunctionType | type) or not _is_instance(found):
+        elif isinstance(found, (FunctionType, type)) or not _is_instance(found):
             return found
         else:
             return found.__class__
@@ -62,12 +62,24 @@ def code_of(place: Place) -> CodeType | None:
     """Return the code object at a place; of a class, that of its first method; None if in C."""
     if isinstance(place, FrameType):
         return place.f_code
+    if type(place) is FunctionType and not hasattr(place, "__wrapped__"):
+        return place.__code__
     target = unwrapped(place)
     if isinstance(target, type):
-        methods = [item for item in vars(target).values() if isinstance(item, FunctionType)]
-        own = (method for method in methods if method.__qualname__.startswith(target.__qualname__))
-        return next((method.__code__ for method in own), None)
+        methods = (item for base in target.__mro__ for item in vars(base).values())
+        return next((item.__code__ for item in methods if isinstance(item, FunctionType)), None)
     return getattr(target, "__code__", None)
+
+
+def file_of(place: Place) -> str | None:
+    """Return the file that the code at a place was loaded from; None if there is none."""
+    target: Any = place if isinstance(place, FrameType) else unwrapped(place)
+    code = code_of(place)
+    file = code.co_filename if code is not None else None
+    if isinstance(target, type):
+        # Methods may be inherited from elsewhere, or made by a decorator.
+        file = getattr(sys.modules.get(target.__module__), "__file__", None) or file
+    return file if file is not None and Path(file).is_file() else None
 
 
 def _names_at(place: Place) -> dict[str, Any]:
@@ -90,11 +102,12 @@ def qualified_name(place: Place) -> str:
     if isinstance(place, FrameType):
         return f"{module_name(place.f_globals.get('__name__'))}.{place.f_code.co_qualname}"
     found: Any = place
-    while isinstance(found, functools.partial | MethodType):
+    while isinstance(found, (functools.partial, MethodType)):
         found = found.func if isinstance(found, functools.partial) else found.__func__
-    if not hasattr(found, "__qualname__"):
-        found = found.__class__
-    return f"{module_name(getattr(found, '__module__', None))}.{found.__qualname__}"
+    name = getattr(found, "__qualname__", None) or getattr(found, "__name__", None)
+    if not isinstance(name, str):
+        found, name = found.__class__, found.__class__.__qualname__
+    return f"{module_name(getattr(found, '__module__', None))}.{name}"
 
 
 def module_name(name: str | None) -> str:
@@ -105,7 +118,12 @@ def module_name(name: str | None) -> str:
     spec, file = getattr(module, "__spec__", None), getattr(module, "__file__", None)
     if spec is not None:
         return spec.name
-    return Path(file).stem if file else "__main__"
+    return _stem(file) if file else "__main__"
+
+
+@functools.lru_cache(maxsize=8)
+def _stem(file: str) -> str:
+    return Path(file).stem
 
 
 def is_project_source(place: Place, project_root: str | os.PathLike[str]) -> bool:
@@ -113,14 +131,14 @@ def is_project_source(place: Place, project_root: str | os.PathLike[str]) -> boo
 
     Packages that are installed there (``.venv/…/site-packages``) are not the project's own.
     """
-    code = code_of(place)
-    return code is not None and _lies_in_project(code.co_filename, os.fspath(project_root))
+    file = file_of(place)
+    return file is not None and _lies_in_project(file, os.fspath(project_root))
 
 
 @functools.lru_cache(maxsize=4096)
 def _lies_in_project(filename: str, project_root: str) -> bool:
     path, root = Path(filename).resolve(), Path(project_root).resolve()
-    if not path.is_relative_to(root) or not path.is_file():
+    if not path.is_relative_to(root):
         return False
     return _INSTALLED.isdisjoint(path.relative_to(root).parts)
 
@@ -146,11 +164,11 @@ def caller_module(frame: FrameType, digest_file: DigestFile = file_digest) -> st
 
 def module_digest(place: Place, digest_file: DigestFile = file_digest) -> str:
     """Return the digest of the file or cell around a place; see :func:`callable_module`."""
-    code = code_of(place)
+    code, file = code_of(place), file_of(place)
     if code is None:
         raise _not_python(place, "callable_module")
-    if Path(code.co_filename).is_file():
-        return digest_file(code.co_filename)
+    if file is not None:
+        return digest_file(file)
     lines = linecache.getlines(code.co_filename, _names_at(place))
     return digest("source", "".join(lines), None) if lines else bytecode_digest(code)
 
@@ -199,6 +217,7 @@ def code_source_digest(code: CodeType, namespace: dict[str, Any]) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _code_source_digest(code: CodeType, filename: str) -> str:
+    linecache.checkcache(filename)  # or a module that is loaded anew shows its old lines
     lines = linecache.getlines(filename)
     if code.co_name != "<module>":
         lines = lines[code.co_firstlineno - 1 :]
@@ -212,17 +231,19 @@ def _code_source_digest(code: CodeType, filename: str) -> str:
 
 
 def _class_digest(cls: type) -> str:
+    inherited: dict[str, str] = {}
+    for name in ("__init__", "__call__"):  # what calling the class, or an instance, runs
+        method = getattr(cls, name)
+        if isinstance(method, FunctionType) and name not in vars(cls):
+            inherited[name] = code_source_digest(method.__code__, method.__globals__)
     try:
-        return digest("source", textwrap.dedent(inspect.getsource(cls)).rstrip(), None)
+        text = textwrap.dedent(inspect.getsource(cls)).rstrip()
     except (OSError, TypeError, SyntaxError, tokenize.TokenError):
-        methods = {
-            name: bytecode_digest(method.__code__)
-            for name, method in vars(cls).items()
-            if isinstance(method, FunctionType)
-        }
-    if not methods:
-        raise _not_python(cls, "callable_source")
-    return digest("bytecode", methods)
+        own = {name: item for name, item in vars(cls).items() if isinstance(item, FunctionType)}
+        if not own and not inherited:
+            raise _not_python(cls, "callable_source") from None
+        text = {name: bytecode_digest(method.__code__) for name, method in own.items()}
+    return digest("source", text, inherited)
 
 
 def bytecode_digest(code: CodeType) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from importlib import import_module
 from typing import Any
 
 import msgspec
@@ -13,17 +14,15 @@ from sqlmodel import Field
 from consist.models.artifact import Artifact, Resolver
 from consist.models.base import ConsistModel, UTCDateTime, UUIDText
 from consist.models.record import RunDocument, RunRecord
-from consist.models.result import RunArtifacts, RunResult
 
-__all__ = [
-    "ConsistRecord",
-    "Run",
-    "RunArtifactLink",
-    "RunArtifacts",
-    "RunBindingInvocation",
-    "RunExtra",
-    "RunResult",
-]
+__all__ = ["ConsistRecord", "Run", "RunArtifactLink", "RunBindingInvocation", "RunExtra"]
+
+
+def __getattr__(name: str) -> Any:
+    """Find what a run returns here as well, where it is documented."""
+    if name in {"RunArtifacts", "RunResult"}:
+        return getattr(import_module("consist.models.result"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Run(ConsistModel, table=True):

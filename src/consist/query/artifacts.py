@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlmodel import select
+from sqlalchemy import select
 
 from consist.artifacts.load import load
 from consist.errors import AmbiguousOutput, UnknownKey, UsageError
 from consist.models.artifact import Artifact
 from consist.models.result import RunArtifacts
 from consist.models.run import Run, RunArtifactLink
-from consist.query.ask import columns, fetch
+from consist.query.ask import columns, entity, every, fetch, fetch_all
 from consist.query.runs import get_run, meant_run_id
 from consist.types import DIRECTIONS, check_option
 
@@ -38,12 +38,13 @@ def get_artifact(
     artifact = columns(Artifact)
     identity = _as_uuid(key_or_id)
     condition: Any = artifact.key == key_or_id if identity is None else artifact.id == identity
-    statement = select(Artifact).where(condition)
+    statement = every(Artifact).where(condition)
     if run_id is not None:
         link = columns(RunArtifactLink)
         linked: Any = select(link.artifact_id).where(link.run_id == meant_run_id(ws, run_id))
         statement = statement.where(artifact.id.in_(linked))
-    rows = fetch(ws, statement.order_by(artifact.created_at.desc(), artifact.id.desc()).limit(1))
+    newest = (artifact.created_at.desc(), artifact.id.desc())
+    rows = fetch_all(ws, Artifact, statement.order_by(*newest).limit(1))
     return rows[0] if rows else None
 
 
@@ -63,12 +64,13 @@ def get_artifact_by_uri(
     if not ws.store.has_database:
         return None
     artifact = columns(Artifact)
-    statement = select(Artifact).where(artifact.container_uri == uri)
+    statement = every(Artifact).where(artifact.container_uri == uri)
     if table_path is not None:
         statement = statement.where(artifact.table_path == table_path)
     if array_path is not None:
         statement = statement.where(artifact.array_path == array_path)
-    rows = fetch(ws, statement.order_by(artifact.created_at.desc(), artifact.id.desc()))
+    newest = (artifact.created_at.desc(), artifact.id.desc())
+    rows = fetch_all(ws, Artifact, statement.order_by(*newest))
     own = [row for row in rows if row.root in {"", str(ws.run_dir)}]
     return (own or rows or [None])[0]
 
@@ -88,14 +90,14 @@ def find_artifacts(
     if not ws.store.has_database:
         return []
     artifact = columns(Artifact)
-    statement = select(Artifact)
+    statement = every(Artifact)
     for run, direction in ((creator, "output"), (consumer, "input")):
         if run is not None:
             statement = statement.where(artifact.id.in_(_linked(ws, run, direction)))
     if key is not None:
         statement = statement.where(artifact.key == key)
     order = (artifact.created_at.desc(), artifact.id.desc())
-    return fetch(ws, statement.order_by(*order).limit(limit))
+    return fetch_all(ws, Artifact, statement.order_by(*order).limit(limit))
 
 
 def _linked(ws: Workspace, run: str | Run, direction: str) -> Any:
@@ -115,13 +117,15 @@ def get_artifacts_for_run(ws: Workspace, run_id: str) -> RunArtifacts:
     artifact = columns(Artifact)
     rows = fetch(
         ws,
-        select(Artifact, link.direction)
+        every(Artifact, link.direction)
         .join(RunArtifactLink, link.artifact_id == artifact.id)
         .where(link.run_id == meant_run_id(ws, run_id))
         .order_by(artifact.created_at, artifact.id),
     )
     found = RunArtifacts()
-    for linked, direction in rows:
+    names = artifact.keys()
+    for *values, direction in rows:
+        linked = entity(ws, Artifact, dict(zip(names, values, strict=True)))
         side = found.inputs if direction == "input" else found.outputs
         side[linked.key] = linked
     return found

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlmodel import select
-
 from consist.errors import UnknownKey
 from consist.models.artifact import Artifact
 from consist.models.run import Run, RunArtifactLink
 from consist.query.artifacts import get_artifact
-from consist.query.ask import columns, fetch
+from consist.query.ask import columns, entity, every, fetch, fetch_all
 
 if TYPE_CHECKING:
     from consist.workspace import Workspace
@@ -58,7 +56,7 @@ def _grow(ws: Workspace, nodes: dict[UUID, Node], level: list[Artifact]) -> list
     run_ids = {artifact.run_id for artifact in level if artifact.run_id is not None}
     if not run_ids:
         return []
-    found = fetch(ws, select(Run).where(columns(Run).id.in_(run_ids)))
+    found = fetch_all(ws, Run, every(Run).where(columns(Run).id.in_(run_ids)))
     runs: dict[str, Run] = {run.id: run for run in found}
     inputs = _inputs_of(ws, run_ids)
     fresh: list[Artifact] = []
@@ -76,13 +74,15 @@ def _inputs_of(ws: Workspace, run_ids: set[str]) -> dict[str, list[Artifact]]:
     link, artifact = columns(RunArtifactLink), columns(Artifact)
     rows = fetch(
         ws,
-        select(Artifact, link.run_id)
+        every(Artifact, link.run_id)
         .join(RunArtifactLink, link.artifact_id == artifact.id)
         .where(link.run_id.in_(run_ids), link.direction == "input")
         .order_by(artifact.key),
     )
     inputs: dict[str, list[Artifact]] = {}
-    for used, owner in rows:
+    names = artifact.keys()
+    for *values, owner in rows:
+        used = entity(ws, Artifact, dict(zip(names, values, strict=True)))
         inputs.setdefault(owner, []).append(used)
     return inputs
 

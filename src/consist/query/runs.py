@@ -6,14 +6,12 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import ColumnElement, func
-from sqlalchemy import select as select_columns
-from sqlmodel import select
+from sqlalchemy import ColumnElement, func, select
 
 from consist.errors import NoSingleMatch, SnapshotMissing, WrongType, hint
 from consist.models.facet import RunConfigKV
 from consist.models.run import ConsistRecord, Run
-from consist.query.ask import columns, fetch
+from consist.query.ask import columns, every, fetch, fetch_all
 from consist.store.claims import split_attempt
 from consist.store.snapshots import read_snapshot
 from consist.types import FacetKeyIndex, FieldIndex, IndexBySpec
@@ -34,13 +32,14 @@ def get_run(ws: Workspace, run_id: str) -> Run | None:
     """
     if not ws.store.has_database:
         return None
+    run = columns(Run)
     requested, attempt = split_attempt(run_id)
     if attempt == 1:
-        return _first(ws, select(Run).where(Run.id == requested))
-    exact = select(Run).where(Run.id == run_id)
+        return _first(ws, every(Run).where(run.id == requested))
+    exact = every(Run).where(run.id == run_id)
     if attempt is not None:
         return _first(ws, exact)
-    latest = select(Run).where(Run.requested_id == run_id).order_by(_desc(Run.attempt))
+    latest = every(Run).where(run.requested_id == run_id).order_by(_desc(run.attempt))
     return _first(ws, latest) or _first(ws, exact)
 
 
@@ -49,6 +48,7 @@ def meant_run_id(ws: Workspace, run_id: str) -> str:
 
     The one active in this tracker, else the latest completed one, else the latest.
     """
+    run = columns(Run)
     requested, attempt = split_attempt(run_id)
     if attempt is not None:
         return requested if attempt == 1 else run_id
@@ -57,7 +57,7 @@ def meant_run_id(ws: Workspace, run_id: str) -> str:
         return active.run_id
     rows = fetch(
         ws,
-        select(Run.id, Run.status).where(Run.requested_id == run_id).order_by(_desc(Run.attempt)),
+        select(run.id, run.status).where(run.requested_id == run_id).order_by(_desc(run.attempt)),
     )
     completed = [row[0] for row in rows if row[1] == "completed"]
     return (completed or [row[0] for row in rows] or [run_id])[0]
@@ -120,8 +120,9 @@ def find_latest_run(
         tags=tags,
         metadata=metadata,
     )
-    by_iteration = _desc(Run.iteration).nulls_last()
-    statement = select(Run).where(*filters).order_by(by_iteration, *_NEWEST())
+    run = columns(Run)
+    by_iteration = _desc(run.iteration).nulls_last()
+    statement = every(Run).where(*filters).order_by(by_iteration, *_newest())
     return _first(ws, statement)
 
 
@@ -146,16 +147,17 @@ def find_matching_run(
     """Return the newest completed run with these three digests, or ``None``."""
     if not ws.store.has_database:
         return None
+    run = columns(Run)
     return _first(
         ws,
-        select(Run)
+        every(Run)
         .where(
-            Run.config_hash == config_hash,
-            Run.input_hash == input_hash,
-            Run.git_hash == git_hash,
-            Run.status == "completed",
+            run.config_hash == config_hash,
+            run.input_hash == input_hash,
+            run.git_hash == git_hash,
+            run.status == "completed",
         )
-        .order_by(*_NEWEST()),
+        .order_by(*_newest()),
     )
 
 
@@ -232,7 +234,7 @@ def _find(ws: Workspace, *, limit: int = 100, **filters: Any) -> list[Run]:
     if not ws.store.has_database:
         return []
     conditions = _filters(ws, **filters)
-    return fetch(ws, select(Run).where(*conditions).order_by(*_NEWEST()).limit(limit))
+    return fetch_all(ws, Run, every(Run).where(*conditions).order_by(*_newest()).limit(limit))
 
 
 def _filters(
@@ -278,12 +280,13 @@ def _desc(column: Any) -> Any:
     return column.desc()
 
 
-def _NEWEST() -> tuple[Any, Any]:  # noqa: N802 - an order, as a constant would be
-    return _desc(Run.created_at), _desc(Run.id)
+def _newest() -> tuple[Any, Any]:
+    run = columns(Run)
+    return _desc(run.created_at), _desc(run.id)
 
 
 def _first(ws: Workspace, statement: Any) -> Run | None:
-    rows = fetch(ws, statement.limit(1))
+    rows = fetch_all(ws, Run, statement.limit(1))
     return rows[0] if rows else None
 
 
@@ -323,7 +326,7 @@ def _facet_values(ws: Workspace, run_ids: list[str], key: str) -> dict[str, Any]
     kv = columns(RunConfigKV)
     rows = fetch(
         ws,
-        select_columns(
+        select(
             kv.run_id, kv.value_type, kv.value_str, kv.value_num, kv.value_int, kv.value_bool
         ).where(kv.key == key, kv.run_id.in_(run_ids)),
     )
@@ -408,13 +411,13 @@ def history(ws: Workspace, limit: int = 10, tags: list[str] | None = None) -> pd
     names = [*Run.model_fields, "duration_seconds"]
     if not ws.store.has_database:
         return pd.DataFrame(columns=names)
-    statement = select(Run).order_by(*_NEWEST()).limit(limit)
+    statement = every(Run).order_by(*_newest()).limit(limit)
     if tags:
         stored = columns(Run).tags
         statement = statement.where(or_(*(func.json_contains(stored, _json(t)) for t in tags)))
     rows = [
         {**{name: getattr(run, name) for name in Run.model_fields},
          "duration_seconds": run.duration_seconds}
-        for run in fetch(ws, statement)
+        for run in fetch_all(ws, Run, statement)
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from consist.models.record import FacetRecord
@@ -135,6 +136,7 @@ class RunRequest:
     block: bool
     manual: bool
     header: bool
+    asked_at: datetime
 
     @property
     def promised(self) -> frozenset[str]:

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from consist.artifacts.load import load, load_df, materialized_path
 from consist.artifacts.log import entity
@@ -17,7 +17,6 @@ from consist.runs.arguments import RunRequest
 from consist.types import is_mapping
 
 if TYPE_CHECKING:
-    from consist.runs.context import RunContext
     from consist.workspace import Workspace
 
 _CONTEXT = "_consist_ctx"
@@ -106,7 +105,7 @@ def bind(
     ws: Workspace,
     request: RunRequest,
     named: Mapping[str, ArtifactRecord],
-    context: RunContext,
+    context: object,
 ) -> dict[str, Any]:
     """Return the arguments of the function.
 
@@ -164,14 +163,14 @@ def _fill_from_config(arguments: dict[str, Any], parameters: Parameters, config:
 
 
 def _field_names(config: Any) -> frozenset[str]:
-    fields = getattr(type(config), "model_fields", None)
+    fields: Mapping[str, Any] | None = getattr(type(config), "model_fields", None)
     if fields is None:
-        fields = getattr(config, "__dataclass_fields__", {})
-    return frozenset(cast("Mapping[str, Any]", fields))
+        fields = getattr(config, "__dataclass_fields__", None)
+    return frozenset(fields or ())
 
 
 def _inject(
-    arguments: dict[str, Any], parameters: Parameters, asked: bool | str, context: RunContext
+    arguments: dict[str, Any], parameters: Parameters, asked: bool | str, context: object
 ) -> None:
     if isinstance(asked, str):
         if not parameters.accepts(asked):

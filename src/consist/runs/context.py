@@ -14,8 +14,8 @@ from consist.artifacts.log import entity
 from consist.errors import NoActiveRun, UnknownKey
 from consist.files.places import output_dir, output_path
 from consist.runs.lifecycle import artifact_dir_of, log_meta
-from consist.runs.outputs import capture_outputs
-from consist.types import OutputCapture, PathLike
+from consist.runs.outputs import OutputCapture, capture_outputs
+from consist.types import PathLike
 
 if TYPE_CHECKING:
     from consist.models.artifact import Artifact

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from uuid import uuid4
 
 from consist.active import ActiveRun, ActiveRunCacheOptions
@@ -38,6 +39,7 @@ logger = logging.getLogger("consist.runs")
 
 # ---------------------------------------------------------------- ids and times
 
+_MAX_PREFIX = 200  # encoded bytes; file names have 255, for prefix, suffix and extension
 _clock_lock = threading.Lock()
 _latest = datetime.min.replace(tzinfo=UTC)
 
@@ -55,7 +57,14 @@ def automatic_id(name: str, scenario: str | None = None) -> str:
     stamp = int(time.time() * 1000).to_bytes(6, "big")[1:]
     suffix = base64.b32hexencode(stamp + secrets.token_bytes(5)).decode().lower()
     prefix = name if scenario is None else f"{scenario}_{name}"
-    return f"{prefix.replace('~', '-')[:120]}_{suffix}"
+    return f"{_fitting(prefix.replace('~', '-')[:120])}_{suffix}"
+
+
+def _fitting(prefix: str) -> str:
+    """Return as much of a name as fits into a file name, however its letters are encoded."""
+    while prefix and len(quote(prefix)) > _MAX_PREFIX:
+        prefix = prefix[:-1]
+    return prefix
 
 
 def _claim(ws: Workspace, request: RunRequest, scenario: str | None) -> Claim:
@@ -122,7 +131,7 @@ def open_run(
         input_hash=None if identity is None else identity.inputs,
         signature=None if identity is None else identity.signature,
         meta=_meta(ws, request, identity, hit, matched),
-        started_at=began,
+        started_at=began if hit is None else request.asked_at,
         created_at=began,
         updated_at=began,
     )

@@ -25,13 +25,11 @@ from consist.errors import (
 from consist.files.capture import DirectoryCapture, capture_keys
 from consist.files.places import output_dir as _output_dir
 from consist.files.places import output_path as _output_path
-from consist.formats import Driver
 from consist.models.record import ArtifactRecord, Direction
 from consist.runs.arguments import RunRequest
 from consist.runs.lifecycle import artifact_dir_of
 from consist.types import (
     DIRECTIONS,
-    OutputCapture,
     PathLike,
     check_option,
     is_mapping,
@@ -43,12 +41,26 @@ if TYPE_CHECKING:
     from sqlmodel import SQLModel
     from typing_extensions import TypeIs
 
+    from consist.formats import Driver
     from consist.models.artifact import Artifact
     from consist.workspace import Workspace
 
 logger = logging.getLogger("consist.runs")
 
 Item = Named | ArtifactRecord
+
+
+@dataclass(frozen=True)
+class OutputCapture:
+    """What a capture block found.
+
+    Attributes
+    ----------
+    artifacts : list of Artifact
+        Filled when the block ends.
+    """
+
+    artifacts: list[Artifact]
 
 
 # ---------------------------------------------------------------- around a step

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from consist.artifacts.keys import check_key
@@ -108,6 +109,7 @@ def resolve_run_invocation(ws: Workspace, given: RunArguments) -> RunRequest:
         block=given.block,
         manual=given.manual,
         header=given.header,
+        asked_at=datetime.now(UTC),
     )
 
 

@@ -28,6 +28,7 @@ of a run; merging moves records into DuckDB in bulk and never makes a run wait.
 ``naming``            under which id a run is stored, and which event is the newest
 ``storing``           all of these for a batch of events
 ``tail``              what the database does not know yet, joined to every question
+``tail_tables``       its rows, and the views that join them
 ``engine``            the same for SQLAlchemy
 --------------------  --------------------------------------------------------------
 ``merge``             from journals into the database

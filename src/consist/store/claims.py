@@ -76,9 +76,9 @@ def claim(requested_id: str, first: int, claims: Path | None, run_dir: Path) -> 
     attempt = first
     while True:
         run_id = attempt_id(requested_id, attempt)
-        if claims is None or _create(claims / safe_name(run_id)):
-            if _create(Path(places.snapshot_path(run_id))):
-                return Claim(run_id, requested_id, attempt)
+        free = claims is None or _create(claims / safe_name(run_id))
+        if free and _create(Path(places.snapshot_path(run_id))):
+            return Claim(run_id, requested_id, attempt)
         attempt += 1
 
 

@@ -10,7 +10,6 @@ import threading
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +103,7 @@ class EmbeddedStore:
         self.lookups = Lookups(self.index, self.folder, self.database, self.belonging)
         self.merger = Merger(self.database, self.folder, self.index, network=network)
         self.background = BackgroundMerger(self._merge_in_background, forked=forked)
+        self._engine: Engine | None = None
         self._active: set[str] = set()
         self._finalizer_pid = 0
         self._complaints: set[str] = set()
@@ -217,12 +217,14 @@ class EmbeddedStore:
             except StoreError as error:
                 self._complain(error)
 
-    @cached_property
+    @property
     def engine(self) -> Engine:
         """SQLAlchemy engine over the same tables; it holds nothing between connections."""
-        from consist.store.engine import make_engine
+        if self._engine is None:
+            from consist.store.engine import make_engine
 
-        return make_engine(self)
+            self._engine = make_engine(self)
+        return self._engine
 
     # ------------------------------------------------------------ merging
 
@@ -290,7 +292,6 @@ class EmbeddedStore:
         """Begin anew in a forked child: nothing of the parent's may be closed or written."""
         self.journal.abandon()
         self.index.abandon()
-        self.__dict__.pop("engine", None)
         with suppress(StoreError):
             self._open_parts(forked=True)
 

@@ -1,8 +1,8 @@
-"""Framed records: how they stand in a journal, and how they are read back.
+r"""Framed records: how they stand in a journal, and how they are read back.
 
 Each record is one line::
 
-    <length: 8 hex> <crc32: 8 hex> <JSON>\\n
+    <length: 8 hex> <crc32: 8 hex> <JSON>\n
 
 JSON as we write it has no line breaks, so whatever follows a damaged record begins behind the next
 one.
@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 HEADER_LENGTH = 18
 _CHUNK = 2**20
+_NEWLINE = 10
 _HEADER = re.compile(rb"([0-9a-f]{8}) ([0-9a-f]{8}) ")
 
 
@@ -76,13 +77,21 @@ class _Window:
         self._size = os.fstat(file.fileno()).st_size
 
     def peek(self, length: int) -> bytes:
-        """Return up to ``length`` bytes from the current position."""
+        """Return the next bytes; none if there are fewer than ``length``."""
+        return self._data[self._at : self._at + length] if self._load(length) else b""
+
+    def ends_line(self, length: int) -> bool:
+        """Whether the next ``length`` bytes are there and end with a line end."""
+        return self._load(length) and self._data[self._at + length - 1] == _NEWLINE
+
+    def _load(self, length: int) -> bool:
+        if self.offset + length > self._size:
+            return False
         missing = self._at + length - len(self._data)
-        # A damaged length must not make us read, again and again, what cannot be there.
-        if missing > 0 and self.offset + length <= self._size:
+        if missing > 0:
             more = self._file.read(max(missing, _CHUNK))
             self._data, self._at = self._data[self._at :] + more, 0
-        return self._data[self._at : self._at + length]
+        return self._at + length <= len(self._data)
 
     def skip(self, length: int) -> None:
         """Move on."""
@@ -117,8 +126,11 @@ def _frame_at(window: _Window) -> Frame | None:
     if header is None:
         return None
     length, checksum = int(header[1], 16), int(header[2], 16)
-    line = window.peek(HEADER_LENGTH + length + 1)
-    payload = line[HEADER_LENGTH:-1]
-    if len(payload) != length or line[-1:] != b"\n" or zlib.crc32(payload) != checksum:
+    whole = HEADER_LENGTH + length + 1
+    # A damaged length often leads somewhere else than to the end of a line.
+    if not window.ends_line(whole):
         return None
-    return Frame(window.offset, window.offset + len(line), payload)
+    payload = window.peek(whole)[HEADER_LENGTH:-1]
+    if zlib.crc32(payload) != checksum:
+        return None
+    return Frame(window.offset, window.offset + whole, payload)

@@ -149,7 +149,7 @@ class Index:
                 self._locations[artifact.location] = artifact
 
     def _reject(self, uids: Iterable[str]) -> None:
-        """These runs are never sources again."""
+        """Let these runs never be sources again."""
         self._superseded.update(uids)
         self._found.clear()
 

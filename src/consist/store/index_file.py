@@ -26,17 +26,17 @@ logger = logging.getLogger("consist.store")
 INDEX_VERSION = 2
 _BUSY_WAIT = 0.5
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS candidate (
-    signature TEXT, uid TEXT, body BLOB, PRIMARY KEY (signature, uid)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS superseded (uid TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS location (place TEXT PRIMARY KEY, at REAL, body BLOB) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS attempt (
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE candidate (signature TEXT, uid TEXT, body BLOB);
+CREATE UNIQUE INDEX by_signature ON candidate (signature, uid);
+CREATE TABLE superseded (uid TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE location (place TEXT, at REAL, body BLOB);
+CREATE UNIQUE INDEX by_place ON location (place);
+CREATE TABLE attempt (
     requested_id TEXT, attempt INTEGER, uid TEXT, status TEXT,
     PRIMARY KEY (requested_id, attempt)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS progress (token TEXT PRIMARY KEY, position INTEGER) WITHOUT ROWID;
+CREATE TABLE progress (token TEXT PRIMARY KEY, position INTEGER) WITHOUT ROWID;
 """
 _TABLES = ("meta", "candidate", "superseded", "location", "attempt", "progress")
 

@@ -26,7 +26,7 @@ from consist.store.migrations import migrate, set_value, store_values
 from consist.store.naming import Settled
 from consist.store.orphans import Ending, Orphans
 from consist.store.refill import newer_snapshots
-from consist.store.schema import insert_rows, table_columns
+from consist.store.schema import Columns, insert_rows, table_columns
 from consist.store.storing import prepare
 from consist.store.tail import stored_positions
 
@@ -56,6 +56,7 @@ class Merger:
     ) -> None:
         self.database, self.folder, self.index = database, folder, index
         self.network = network
+        self.columns: Columns = {}
 
     def merge(self, wait: float) -> bool:
         """Merge what every journal holds, and what others were turned away with meanwhile.
@@ -85,6 +86,11 @@ class Merger:
                 break
         return True
 
+    def migrate(self, connection: DuckDBPyConnection) -> None:
+        """Bring the attached database to the current schema."""
+        if migrate(connection, ALIAS, str(self.database.path)) or not self.columns:
+            self.columns = table_columns(connection, ALIAS)
+
     def _merge_once(self, wait: float) -> bool:
         deadline = time.monotonic() + wait
         with self.database.alone(wait) as alone:
@@ -104,7 +110,7 @@ class _Session:
     """One merge, while the database is attached for writing."""
 
     def __init__(self, merger: Merger, connection: DuckDBPyConnection) -> None:
-        self.connection, self.network = connection, merger.network
+        self.merger, self.connection = merger, connection
         self.database, self.folder = merger.database, merger.folder
         self.index = merger.index
         self.state = self.folder.state() or self.folder.set_up(None)
@@ -114,9 +120,8 @@ class _Session:
         self.bumped = False
 
     def run(self) -> None:
-        migrate(self.connection, ALIAS, str(self.database.path))
+        self.merger.migrate(self.connection)
         self._belong()
-        self.columns = table_columns(self.connection, ALIAS)
         self.known = StoredKeys(self.connection, ALIAS)
         self.positions = stored_positions(self.connection)
         self.merged = list_journals(self.folder.merged)
@@ -234,7 +239,7 @@ class _Session:
         batch = prepare(events, self.known)
         self._delete("run", "rowid", [run.row for run in batch.replaced])
         self._delete("run_extra", "run_id", batch.extras)
-        insert_rows(self.connection, batch.rows, self.columns, ALIAS)
+        insert_rows(self.connection, batch.rows, self.merger.columns, ALIAS)
         if batch.keys:
             self.known.remember(batch.keys)
         return batch.settled
@@ -334,7 +339,7 @@ class _Session:
         """Remove journals that an earlier, checkpointed merge stored; return the newest such."""
         if self.refilled or Path(f"{self.database.path}.wal").exists():
             return 0
-        before = time.time() - (_KEEP_ON_NETWORK if self.network else 0.0)
+        before = time.time() - (_KEEP_ON_NETWORK if self.merger.network else 0.0)
         removed = [j for j in self.merged if j.path.stat().st_ctime <= before]
         for journal in removed:
             journal.path.unlink(missing_ok=True)

@@ -42,16 +42,18 @@ def table_columns(
 def insert_rows(connection: DuckDBPyConnection, rows: Rows, columns: Columns, target: str) -> None:
     """Append rows to the tables in ``target``, a catalog or schema; that they are new is known."""
     for table, by_key in rows.tables.items():
+        names = ", ".join(f'"{name}"' for name in columns[table])
         for text in json_batches(by_key.values()):
-            names = ", ".join(f'"{name}"' for name in columns[table])
             connection.execute(
-                f"INSERT INTO {target}.{table} ({names}) {_unpack(columns[table])}", [text]
+                f"INSERT INTO {target}.{table} ({names}) SELECT {unpacked(columns[table], '?')}",
+                [text],
             )
 
 
-def _unpack(columns: Mapping[str, str]) -> str:
+def unpacked(columns: Mapping[str, str], json: str) -> str:
+    """Return the SQL that takes a JSON array of rows apart into these columns."""
     structure = "{" + ",".join(f'"{name}":"{kind}"' for name, kind in columns.items()) + "}"
-    return f"SELECT unnest(from_json(?::JSON, '[{structure}]'), max_depth := 2)"
+    return f"unnest(from_json({json}::JSON, '[{structure}]'), max_depth := 2)"
 
 
 def json_batches(rows: Iterable[Row]) -> Iterator[str]:

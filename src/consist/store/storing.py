@@ -10,7 +10,7 @@ from consist.store.known import HASHED, Known, KnownRun, key_of, keys_of
 from consist.store.naming import Settled, event_uid, settle
 from consist.store.rows import KEYS, Rows
 
-_BY_RUN = ("run_artifact_link", "run_config_kv")
+BY_RUN = ("run_artifact_link", "run_config_kv")
 """Tables whose rows belong to one run and are only met again with it."""
 
 
@@ -68,7 +68,7 @@ def _drop_shared(rows: Rows, present: set[int]) -> None:
 
 def _drop_linked(rows: Rows, stored: dict[str, KnownRun], known: Known) -> None:
     run_ids = {run.id for run in stored.values()}
-    for table in _BY_RUN if run_ids else ():
+    for table in BY_RUN if run_ids else ():
         found = rows.tables.get(table, {})
         met = run_ids & {row["run_id"] for row in found.values()}
         if met:

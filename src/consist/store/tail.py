@@ -2,16 +2,15 @@
 
 The in-memory instance holds one view per table, under the table's own name: the rows of the
 attached database, united with the rows of journals that no merge has reached. Merging is therefore
-never needed to answer. Runs that the database knows in an earlier state are hidden by the number
-of their row, which costs a question nothing.
+never needed to answer.
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from consist.models.record import Event, LogEvent, RowEvent, RunEvent
 from consist.store import locks
@@ -19,27 +18,14 @@ from consist.store.database import ALIAS, Database
 from consist.store.folder import JournalFolder
 from consist.store.journals import list_journals, read_entries
 from consist.store.known import Keys, KnownRun, StoredKeys
-from consist.store.migrations import check_version, create_tables, store_values
-from consist.store.schema import insert_rows, table_columns
-from consist.store.storing import Batch, prepare
+from consist.store.migrations import check_version, store_values
+from consist.store.storing import BY_RUN, Batch, prepare
+from consist.store.tail_tables import TailTables
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _BATCH = 5_000
-_SCHEMA = "tail"
-_HIDDEN = {
-    "run": f"rowid NOT IN (SELECT row FROM {_SCHEMA}.hidden)",
-    "run_extra": f"run_id NOT IN (SELECT run_id FROM {_SCHEMA}.run_extra)",
-}
-"""What leaves out stored rows that have a newer one in the tail."""
-
-_LINKS = (
-    "CREATE OR REPLACE VIEW main.consist_schema_links AS SELECT r.schema_id,"
-    " s.summary_json->>'table_name' AS from_table, r.from_field, r.to_table, r.to_field,"
-    " r.relationship_type, r.cardinality FROM main.artifact_schema_relation r"
-    " LEFT JOIN main.artifact_schema s ON s.id = r.schema_id"
-)
 
 _tails: weakref.WeakKeyDictionary[Database, Tail] = weakref.WeakKeyDictionary()
 
@@ -58,7 +44,7 @@ class Tail:
         self._epoch = -1
         self._stored: dict[str, str] | None = None
         self._positions: dict[str, int] = {}
-        self._columns: dict[str, dict[str, str]] = {}
+        self._tables = TailTables()
         self._known = _TailKeys()
         locks.on_fork(self, before=Tail.freeze, in_parent=Tail.thaw, in_child=Tail.abandon)
 
@@ -90,40 +76,22 @@ class Tail:
     def _renew(self, connection: DuckDBPyConnection, epoch: int, stored: dict[str, str]) -> None:
         """Begin anew where the instance or what the database knows is not what it was."""
         if epoch != self._epoch:
-            self._furnish(connection)
+            self._tables.create(connection)
             self._epoch, self._stored = epoch, None
         if stored == self._stored:
             return
         before = (self._stored or {}).get("schema_version")
         if self._stored is None or before != stored.get("schema_version"):
-            self._create_views(connection)
-        self._clear(connection)
+            self._tables.create_views(connection)
+        self._tables.clear(connection)
         self._positions = stored_positions(connection) if stored else {}
         self._known = _TailKeys(StoredKeys(connection, ALIAS) if stored else None)
         self._stored = stored
 
-    def _furnish(self, connection: DuckDBPyConnection) -> None:
-        connection.execute(f"DROP SCHEMA IF EXISTS {_SCHEMA} CASCADE; CREATE SCHEMA {_SCHEMA}")
-        create_tables(connection, _SCHEMA)
-        connection.execute(f"CREATE TABLE {_SCHEMA}.hidden (row BIGINT)")
-        self._columns = table_columns(connection, "memory", _SCHEMA)
-
-    def _create_views(self, connection: DuckDBPyConnection) -> None:
-        stored = table_columns(connection, ALIAS)
-        for table, columns in self._columns.items():
-            view = _union(table, columns, stored.get(table))
-            connection.execute(f"CREATE OR REPLACE VIEW main.{table} AS {view}")
-        connection.execute(_LINKS)
-
-    def _clear(self, connection: DuckDBPyConnection) -> None:
-        if self._known.own:
-            for table in (*self._columns, "hidden"):
-                connection.execute(f"DELETE FROM {_SCHEMA}.{table}")
-
     # ------------------------------------------------------------ rows
 
     def _read_on(self, connection: DuckDBPyConnection) -> None:
-        known = self._known.on(connection)
+        known = self._known.use(connection)
         batch: list[Event] = []
         for event in self._new_events():
             batch.append(event)
@@ -144,15 +112,7 @@ class Tail:
                     yield entry.record
 
     def _store(self, connection: DuckDBPyConnection, batch: Batch) -> None:
-        hidden = [run.row for run in batch.replaced if run.row >= 0]
-        own = [run.id for run in batch.replaced if run.row < 0]
-        if hidden:
-            connection.execute(f"INSERT INTO {_SCHEMA}.hidden SELECT unnest(?)", [hidden])
-        for table, column, ids in (("run", "id", own), ("run_extra", "run_id", batch.extras)):
-            if ids:
-                statement = f"DELETE FROM {_SCHEMA}.{table} WHERE {column} IN (SELECT unnest(?))"
-                connection.execute(statement, [ids])
-        insert_rows(connection, batch.rows, self._columns, _SCHEMA)
+        self._tables.store(connection, batch)
         self._known.take_in(batch)
 
     # ------------------------------------------------------------ fork
@@ -176,63 +136,62 @@ class _TailKeys:
 
     def __init__(self, stored: StoredKeys | None = None) -> None:
         self._stored = stored
+        self._keys: set[int] = set()
         self._runs: dict[str, KnownRun] = {}
         self._uids: dict[str, str] = {}
-        self.own: set[int] = set()
+        self._attempts: dict[str, int] = {}
+        self._links: dict[tuple[str, str], set[tuple[Any, ...]]] = {}
 
-    def on(self, connection: DuckDBPyConnection) -> _TailKeys:
+    def use(self, connection: DuckDBPyConnection) -> _TailKeys:
         """Use another cursor of the same instance from now on."""
         if self._stored is not None:
             self._stored = StoredKeys(connection, ALIAS)
-        self._tables = StoredKeys(connection, _SCHEMA)
         return self
 
     def take_in(self, batch: Batch) -> None:
         """Note what the tail holds from now on."""
-        self.own |= batch.keys
-        for row in batch.rows.tables.get("run", {}).values():
+        self._keys |= batch.keys
+        tables = batch.rows.tables
+        for row in tables.get("run", {}).values():
             run = KnownRun(-1, row["uid"], row["id"], row["status"], row["updated_at"])
             self._runs[run.uid] = run
             self._uids[run.id] = run.uid
+            asked = row["requested_id"]
+            self._attempts[asked] = max(row["attempt"], self._attempts.get(asked, 0))
+        for table in BY_RUN:
+            for key, row in tables.get(table, {}).items():
+                self._links.setdefault((table, row["run_id"]), set()).add(key)
 
     def present(self, keys: Iterable[int]) -> set[int]:
         """Return those of the keys that are known."""
         wanted = set(keys)
-        own = wanted & self.own
+        own = wanted & self._keys
         rest = wanted - own
         return own | self._stored.present(rest) if self._stored and rest else own
 
     def runs(self, uids: Iterable[str], ids: Iterable[str]) -> list[KnownRun]:
         """Return the runs with these internal or recorded ids."""
-        uids, ids = list(uids), list(ids)
-        wanted = {*uids, *(self._uids[run_id] for run_id in ids if run_id in self._uids)}
+        uids, ids = set(uids), set(ids)
+        wanted = uids | {self._uids[run_id] for run_id in ids if run_id in self._uids}
         own = [self._runs[uid] for uid in wanted if uid in self._runs]
-        if self._stored is None:
+        uids -= self._runs.keys()
+        ids -= self._uids.keys()
+        if self._stored is None or not (uids or ids):
             return own
-        stored = self._stored.runs(uids, ids)
-        return own + [run for run in stored if run.uid not in self._runs]
+        return own + [r for r in self._stored.runs(uids, ids) if r.uid not in self._runs]
 
     def last_attempt(self, requested_id: str) -> int:
         """Return the highest number of an asked-for id, 0 without any."""
-        own = self._tables.last_attempt(requested_id)
+        own = self._attempts.get(requested_id, 0)
         return max(own, self._stored.last_attempt(requested_id) if self._stored else 0)
 
     def rows_of(self, table: str, columns: tuple[str, ...], run_ids: Iterable[str]) -> Keys:
         """Return the keys of a table's rows that belong to these runs."""
         run_ids = list(run_ids)
-        own = self._tables.rows_of(table, columns, run_ids)
+        own = frozenset[tuple[Any, ...]]().union(
+            *(self._links.get((table, run_id), ()) for run_id in run_ids)
+        )
         return own | self._stored.rows_of(table, columns, run_ids) if self._stored else own
-
-
-def _union(table: str, columns: Mapping[str, str], stored: Mapping[str, str] | None) -> str:
-    names = ", ".join(f'"{name}"' for name in columns)
-    tail = f"SELECT {names} FROM {_SCHEMA}.{table}"
-    if stored is None:
-        return tail
-    # A database that could not be migrated yet, because it cannot be written, lacks columns.
-    found = ", ".join(f'"{n}"' if n in stored else f'NULL AS "{n}"' for n in columns)
-    condition = f" WHERE {_HIDDEN[table]}" if table in _HIDDEN else ""
-    return f"SELECT {found} FROM {ALIAS}.main.{table}{condition} UNION ALL {tail}"
 
 
 def stored_positions(connection: DuckDBPyConnection) -> dict[str, int]:

@@ -166,7 +166,9 @@ def test_a_chain_of_captured_callables_is_followed_so_far() -> None:
     step: Any = double
     for _ in range(200):
         step = functools.partial(make(step), 1)
-    assert len(carries(step)) < 50
+    found = carried_values(step)
+    assert len(found.values) < 50
+    assert any(label.endswith("…") for label in found.unseen)
 
 
 def test_a_variable_that_has_no_value_yet_is_no_value() -> None:
@@ -308,7 +310,7 @@ class Simulation:
     def run(self, x: float) -> float:
         self.runs += 1
         self._note("run")
-        return self.rate * x + len(self.table)
+        return self.rate * x + len(self.table) + len(self.name)
 
     def _note(self, text: str) -> None:
         self.log.append(text)
@@ -364,6 +366,51 @@ def test_what_a_property_changes_on_the_object_is_state() -> None:
     before = carried_values(simulation.through_property)
     simulation.through_property()
     assert carried_values(simulation.through_property) == before
+
+
+def test_attributes_that_a_method_does_not_use_do_not_count() -> None:
+    """What the surrounding code keeps on the same object makes no run another run."""
+
+    class Pipeline:
+        def __init__(self) -> None:
+            self.rate, self.offset, self.results = 1, 2, []
+
+        def step(self, x: float) -> float:
+            return self.rate * x + self._shift()
+
+        def _shift(self) -> float:
+            return self.offset
+
+        @identity_of
+        def decorated(self) -> float:
+            return self.offset
+
+        def calls_decorated(self) -> float:
+            return self.decorated()
+
+        def whole(self) -> str:
+            return repr(self)
+
+    pipeline = Pipeline()
+    assert carries(pipeline.step).keys() == {"self", "self.rate", "self.offset"}
+    assert "self.offset" in carries(pipeline.calls_decorated)
+    before, whole = carries(pipeline.step), carries(pipeline.whole)
+    pipeline.results.append("found")
+    assert carries(pipeline.step) == before
+    assert carries(pipeline.whole) != whole
+    pipeline.offset = 3
+    assert carries(pipeline.step) != before
+
+
+def test_what_a_method_of_the_parent_uses_counts() -> None:
+    class Child(Simulation):
+        def read_only(self) -> int:
+            return super().read_only()
+
+    one = Child(2)
+    before = carries(one.read_only)
+    one.runs = 5
+    assert carries(one.read_only) != before
 
 
 def test_an_object_with_a_call_is_a_method() -> None:
@@ -422,6 +469,23 @@ def test_models_and_dataclasses_carry_their_fields() -> None:
         assert before.keys() == {"self", "self.rate"}
         assert carries(one.run) == before
         assert carries(cls(rate=2).run) != before
+
+
+def test_what_a_dataclass_holds_beside_its_fields_is_carried() -> None:
+    @dataclass
+    class Data:
+        rate: float
+
+        def __post_init__(self) -> None:
+            self.scale = scale
+
+        def run(self) -> float:
+            return self.rate * self.scale
+
+    scale = 1
+    before = carries(Data(1).run)
+    scale = 2
+    assert carries(Data(1).run) != before
 
 
 def test_a_mapping_with_methods_carries_its_content() -> None:

@@ -49,7 +49,6 @@ def git(folder: Path, *arguments: str) -> None:
 
 
 def load(path: Path) -> Any:
-    linecache.checkcache()
     spec = importlib.util.spec_from_file_location("steps", path)
     assert spec is not None
     assert spec.loader is not None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from consist.identity.mutation import attributes_used, changed_variables
+from consist.identity.mutation import changed_variables, object_use
 
 
 def captured(body: str) -> Callable[..., Any]:
@@ -60,6 +60,7 @@ CHANGING = [
     "print(x.update(a=1))",
     "(x).sort()",
     "return x.pop()",
+    "while x:\n    x_ = x\n    while x_: x_ = x_.next\n    x_.count = 1",
     "async def inner():\n    x.append(await y)",
     "def inner():\n    yield x.append(1)",
 ]
@@ -94,6 +95,7 @@ READING = [
     "return not x",
     "a, b = x\na.append(1)",
     "def inner(x):\n    x.append(1)\ninner([])\nreturn x",
+    "node = x\nwhile node: node = node.next\nreturn node",
     "with x as opened: pass",
     "assert x",
     "return x @ y",
@@ -133,9 +135,10 @@ def test_attributes_of_an_object_are_told_apart() -> None:
             [self.seen.add(item) for item in x]
             return self.read[0], self.rate
 
-    used, changed = attributes_used(Model.run.__code__)
-    assert changed == {"total", "cache", "inner", "alias", "old", "seen"}
-    assert {"scale", "read", "rate", "update"} <= used
+    use = object_use(Model.run.__code__)
+    assert use.changed == {"total", "cache", "inner", "alias", "old", "seen"}
+    assert {"scale", "read", "rate", "update"} <= use.used
+    assert not use.whole
 
 
 def test_a_method_of_the_object_may_have_any_name() -> None:
@@ -145,10 +148,33 @@ def test_a_method_of_the_object_may_have_any_name() -> None:
 
         def add(self, item: Any) -> None: ...
 
-    assert attributes_used(Register.run.__code__) == ({"add"}, set())
+    assert object_use(Register.run.__code__) == ({"add"}, set(), False)
 
 
-def test_a_function_without_parameters_has_no_object() -> None:
-    def step() -> None: ...
+@pytest.mark.parametrize(
+    "body",
+    [
+        "print(self)",
+        "return self",
+        "return self['a']",
+        "return vars(self)",
+        "return [self]",
+        "return super().run()",
+        "for item in self: pass",
+        "return lambda: self",
+        "other = self; return other",
+        "return self == 1",
+        "other.owner = self",
+    ],
+)
+def test_an_object_that_goes_elsewhere_is_used_as_a_whole(body: str) -> None:
+    space: dict[str, Any] = {}
+    exec(f"class Model:\n    def run(self, other=None):\n        {body}", space)
+    assert object_use(space["Model"].run.__code__).whole
 
-    assert attributes_used(step.__code__) == (frozenset(), frozenset())
+
+def test_an_object_that_comes_in_a_tuple_is_used_as_a_whole() -> None:
+    def step(*args: Any) -> Any:
+        return args[0].rate
+
+    assert object_use(step.__code__).whole

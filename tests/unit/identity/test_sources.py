@@ -83,7 +83,6 @@ pair = [lambda: 1, lambda: 2]
 
 
 def load(path: Path, name: str = "steps") -> ModuleType:
-    linecache.checkcache()
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -260,6 +259,42 @@ def test_editing_the_function_changes_its_source_and_nothing_else_does(
     changed = edited(steps, tmp_path, "rate = 1", "rate = 2")
     assert callable_source(changed.Model) != before["Model"]
     assert callable_source(changed.Model()) == callable_source(changed.Model)
+
+
+def test_a_module_that_is_loaded_anew_shows_its_new_source(steps: Any, tmp_path: Path) -> None:
+    before = callable_source(steps.clean)
+    path = tmp_path / "steps.py"
+    path.write_text(STEPS.replace("return a + b", "return a - b"))
+    assert callable_source(load(path).clean) != before
+    path.write_text(STEPS)
+    assert callable_source(load(path).clean) == before
+
+
+def test_a_class_that_inherits_everything_counts_by_what_it_inherits(
+    steps: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "child.py").write_text("import steps\nclass Child(steps.Model): pass\n")
+    child = load(tmp_path / "child.py", "child").Child
+    before = callable_source(child())
+    assert callable_module(child) == callable_module(child())
+    assert (
+        callable_module(child) == hashlib.sha256((tmp_path / "child.py").read_bytes()).hexdigest()
+    )
+    edited(
+        steps,
+        tmp_path,
+        "def __call__(self):\n        return",
+        "def __call__(self):\n        return -",
+    )
+    assert callable_source(load(tmp_path / "child.py", "child").Child()) != before
+
+
+def test_a_dataclass_lies_in_its_file_and_not_where_its_methods_were_made(tmp_path: Path) -> None:
+    source = "import dataclasses\n@dataclasses.dataclass\nclass Step:\n    rate: float = 1\n"
+    (tmp_path / "data.py").write_text(source)
+    step = load(tmp_path / "data.py", "data").Step
+    assert callable_module(step) == hashlib.sha256(source.encode()).hexdigest()
+    assert is_project_source(step, tmp_path)
 
 
 def test_a_decorator_above_a_function_is_part_of_its_source(steps: Any, tmp_path: Path) -> None:

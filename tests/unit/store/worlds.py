@@ -56,15 +56,15 @@ def run(name: str = "", **values: Any) -> RunRecord:
     return RunRecord(**(defaults | values))
 
 
-def document(name: str = "", *, outputs: int = 1, **values: Any) -> RunDocument:
-    """One finished run with outputs, a config and a facet, unless ``values`` say otherwise."""
+def document(name: str = "", *, tables: int = 1, **values: Any) -> RunDocument:
+    """One finished run with output tables, a config and a facet, unless ``values`` say otherwise."""
     parts = {
         field: values.pop(field)
         for field in ("inputs", "outputs", "config", "facet", "extra")
         if field in values
     }
     record = run(name, **values)
-    made = tuple(artifact(f"table_{n}", run_id=record.id) for n in range(outputs))
+    made = tuple(artifact(f"table_{n}", run_id=record.id) for n in range(tables))
     defaults: dict[str, Any] = {
         "outputs": made,
         "config": raw({"rate": 0.1}),
