@@ -36,7 +36,7 @@ class Sizes:
     recorded_runs: int = 100_000
     few_files: int = 1_000
     many_files: int = 5_000
-    file_rounds: int = 3
+    file_rounds: int = 5
     steps: int = 200
     chain_rounds: int = 5
     processes: int = 4

@@ -70,8 +70,13 @@ class Driver(Protocol):
         """Return the rows as a lazy relation of ``connection``."""
         ...
 
-    def frame(self, path: PathLike, **options: Any) -> DataFrame:
-        """Return the rows as a pandas ``DataFrame``."""
+    def frame(
+        self, path: PathLike, *, connection: DuckDBPyConnection | None = None, **options: Any
+    ) -> DataFrame:
+        """Return the rows as a pandas ``DataFrame``.
+
+        ``connection`` saves drivers that read through DuckDB an instance of their own.
+        """
         ...
 
     def scan(self, paths: Sequence[PathLike], *, filename: str | None = None) -> str:
@@ -97,7 +102,9 @@ class Driver(Protocol):
         """
         ...
 
-    def describe(self, path: PathLike, **options: Any) -> dict[str, Any]:
+    def describe(
+        self, path: PathLike, *, connection: DuckDBPyConnection | None = None, **options: Any
+    ) -> dict[str, Any]:
         """Return what the header tells, such as ``columns`` (name to type) and ``rows``."""
         ...
 
@@ -129,7 +136,13 @@ class BaseDriver:
         """Refuse to make a relation."""
         raise self._cannot(f"read {os.fspath(path)} as a table")
 
-    def frame(self, path: PathLike, **options: Any) -> DataFrame:  # noqa: ARG002
+    def frame(
+        self,
+        path: PathLike,
+        *,
+        connection: DuckDBPyConnection | None = None,  # noqa: ARG002
+        **options: Any,  # noqa: ARG002
+    ) -> DataFrame:
         """Refuse to make a DataFrame."""
         raise self._cannot(f"read {os.fspath(path)} as a table")
 
@@ -149,7 +162,13 @@ class BaseDriver:
         """Leave identity to the bytes."""
         return None
 
-    def describe(self, path: PathLike, **options: Any) -> dict[str, Any]:  # noqa: ARG002
+    def describe(
+        self,
+        path: PathLike,  # noqa: ARG002
+        *,
+        connection: DuckDBPyConnection | None = None,  # noqa: ARG002
+        **options: Any,  # noqa: ARG002
+    ) -> dict[str, Any]:
         """Tell nothing."""
         return {}
 

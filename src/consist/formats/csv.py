@@ -72,11 +72,12 @@ class CsvDriver(BaseDriver):
             table = self._table([file], _dialect(file, options))
             return connection.sql(sql.select(table, options.get("columns"), options.get("nrows")))
 
-    def frame(self, path: PathLike, **options: Any) -> DataFrame:
+    def frame(
+        self, path: PathLike, *, connection: DuckDBPyConnection | None = None, **options: Any
+    ) -> DataFrame:
         """Return the rows of :meth:`relation` as pandas gets them."""
         from duckdb import Error
 
-        connection = options.pop("connection", None)
         with sql.borrowed(connection) as borrowed:
             relation = self.relation(borrowed, path, **options)
             with reading(self.name, existing_file(self.name, path), Error):
@@ -121,11 +122,12 @@ class CsvDriver(BaseDriver):
             options.setdefault("index", _has_names(frame))
             frame.to_csv(path, **options)
 
-    def describe(self, path: PathLike, **options: Any) -> dict[str, Any]:
+    def describe(
+        self, path: PathLike, *, connection: DuckDBPyConnection | None = None, **options: Any
+    ) -> dict[str, Any]:
         """Return columns with the types that DuckDB infers from the first rows."""
         from duckdb import Error
 
-        connection = options.pop("connection", None)
         check_options(self.name, options, _OPTIONS)
         file = existing_file(self.name, path)
         with reading(self.name, file, Error), sql.borrowed(connection) as borrowed:

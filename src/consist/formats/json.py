@@ -57,7 +57,13 @@ class JsonDriver(BaseDriver):
             document = _document(file)
         return _table(document) if _holds_records(document) else document
 
-    def frame(self, path: PathLike, **options: Any) -> DataFrame:
+    def frame(
+        self,
+        path: PathLike,
+        *,
+        connection: DuckDBPyConnection | None = None,  # noqa: ARG002
+        **options: Any,
+    ) -> DataFrame:
         """Return the records as a DataFrame.
 
         Raises
@@ -114,13 +120,15 @@ class JsonDriver(BaseDriver):
             else:
                 _write_document(value, str(path), options)
 
-    def describe(self, path: PathLike, **options: Any) -> dict[str, Any]:
+    def describe(
+        self, path: PathLike, *, connection: DuckDBPyConnection | None = None, **options: Any
+    ) -> dict[str, Any]:
         """Return columns and their types as DuckDB reads them, for records."""
         from duckdb import Error
 
-        check_options(self.name, options, ("connection",))
+        check_options(self.name, options, ())
         file = existing_file(self.name, path)
-        with reading(self.name, file, Error), sql.borrowed(options.get("connection")) as borrowed:
+        with reading(self.name, file, Error), sql.borrowed(connection) as borrowed:
             return {"columns": sql.columns_of(borrowed, self.scan([file])), "rows": None}
 
 

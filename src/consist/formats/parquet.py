@@ -48,7 +48,13 @@ class ParquetDriver(BaseDriver):
         with reading(self.name, file, Error):
             return connection.sql(sql.select(self.scan([file]), **options))
 
-    def frame(self, path: PathLike, **options: Any) -> DataFrame:
+    def frame(
+        self,
+        path: PathLike,
+        *,
+        connection: DuckDBPyConnection | None = None,  # noqa: ARG002
+        **options: Any,
+    ) -> DataFrame:
         """Return the rows as pandas wrote them, at most ``nrows`` of them."""
         check_options(self.name, options, _OPTIONS)
         file, nrows = existing_file(self.name, path), options.get("nrows")
@@ -58,8 +64,7 @@ class ParquetDriver(BaseDriver):
                 return _head(file, columns, sql.check_rows(nrows))
             from pandas import read_parquet
 
-            # Folders that are called year=2030 add no column to one file.
-            return read_parquet(file, columns=columns, partitioning=None)
+            return read_parquet(file, columns=columns)
 
     def scan(self, paths: Sequence[PathLike], *, filename: str | None = None) -> str:
         """Return a call of ``read_parquet``."""
@@ -79,16 +84,18 @@ class ParquetDriver(BaseDriver):
         with writing(self.name, path):
             as_frame(value, stem(path)).to_parquet(path, **options)
 
-    def describe(self, path: PathLike, **options: Any) -> dict[str, Any]:
+    def describe(
+        self, path: PathLike, *, connection: DuckDBPyConnection | None = None, **options: Any
+    ) -> dict[str, Any]:
         """Return columns with DuckDB's types and the number of rows, from the footer."""
         from duckdb import Error
 
-        check_options(self.name, options, ("connection",))
+        check_options(self.name, options, ())
         file = existing_file(self.name, path)
         footer = sql.call("parquet_file_metadata", sql.file_list(self.name, [file]), {})
-        with reading(self.name, file, Error), sql.borrowed(options.get("connection")) as connection:
-            columns = sql.columns_of(connection, self.scan([file]))
-            rows = connection.sql(sql.select(footer, ["num_rows"])).fetchall()
+        with reading(self.name, file, Error), sql.borrowed(connection) as borrowed:
+            columns = sql.columns_of(borrowed, self.scan([file]))
+            rows = borrowed.sql(sql.select(footer, ["num_rows"])).fetchall()
             return {"columns": columns, "rows": rows[0][0]}
 
 

@@ -181,7 +181,8 @@ class Database:
         if self.path.exists() and not self.exists:
             self.path.unlink()  # DuckDB takes an empty file for a broken one
         try:
-            options = f" (STORAGE_VERSION '{STORAGE_VERSION}')"
+            # The version of a file that is there cannot be lowered, and ours is lower than default.
+            options = "" if self.exists else f" (STORAGE_VERSION '{STORAGE_VERSION}')"
             self._attach(options, time.monotonic() + wait, wait)
         except StoreLocked:
             yield None

@@ -156,6 +156,8 @@ class _Session:
             and self.generation == state.generation
             and self.index.generation >= state.generation
         )
+        # Only the database itself tells what else another store's holds.
+        self.adopted = 0 if same else max(self.generation, state.generation) + 1
         self.state = replace(state, store_id=store_id or state.store_id)
         if store_id is None:
             set_value(self.connection, ALIAS, "store_id", state.store_id)
@@ -328,7 +330,7 @@ class _Session:
                 state,
                 store_id=self.state.store_id,
                 generation=self.generation,
-                cleared=max(cleared, state.cleared),
+                cleared=max(cleared, state.cleared, self.adopted),
                 database=stamp,
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,23 @@ def test_a_file_written_just_before_and_rewritten_at_once_is_found(tmp_path: Pat
         with path.open("r+") as same:
             same.write("y")
         assert changed(capture) == ["f"]
+
+
+def test_a_young_file_is_given_time_to_leave_a_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    file(tmp_path / "f")
+    DirectoryCapture(tmp_path)
+    assert len(waits) == 1
+    assert 0 < waits[0] <= 0.02
+    os.utime(tmp_path / "f", (4e9, 4e9))  # a time in the future is nothing to wait for
+    monkeypatch.undo()
+    time.sleep(0.03)
+    monkeypatch.setattr(time, "sleep", waits.append)
+    DirectoryCapture(tmp_path)
+    assert len(waits) == 1
 
 
 def test_a_change_is_found_whose_time_was_put_back(tmp_path: Path) -> None:

@@ -345,6 +345,18 @@ def test_only_changed_files_of_a_folder_are_read_again(
     assert sorted(reads.read) == [str(folder / "a"), str(folder / "new")]
 
 
+def test_a_folder_that_was_just_written_is_not_trusted(folder: Path, reads: Counting) -> None:
+    memo = Memo(digest_file=reads)
+    file(folder / "a", b"A")
+    memo.directory(folder)
+    memo.directory(folder)
+    assert len(reads.read) == 6
+    settle()
+    memo.directory(folder)
+    memo.directory(folder)
+    assert len(reads.read) == 9
+
+
 @pytest.mark.parametrize(
     "change",
     [

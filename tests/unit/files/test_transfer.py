@@ -285,3 +285,22 @@ def test_a_failure_halfway_leaves_the_old_folder(tree: Path, tmp_path: Path) -> 
         copy(tree, tmp_path / "copy")
     assert names(tmp_path / "copy") == ["old"]
     assert names(tmp_path) == ["copy", "tree"]
+
+
+def test_if_the_new_folder_cannot_be_named_the_old_one_returns(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "old").touch()
+    rename, calls = os.rename, iter(range(3))
+
+    def second_fails(source: str, target: str) -> None:
+        if next(calls) == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", second_fails)
+    with pytest.raises(StoreUnwritable):
+        copy(tree, tmp_path / "copy")
+    assert names(tmp_path / "copy") == ["old"]
+    assert names(tmp_path) == ["copy", "tree"]
