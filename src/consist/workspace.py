@@ -12,7 +12,7 @@ from consist.errors import NoDatabase, ReadOnlyTracker, TrackerClosed
 from consist.files import Files
 from consist.formats import Formats
 from consist.hooks import Hooks
-from consist.identity import CodeIdentity
+from consist.identity import CodeIdentity, LoadedSources
 from consist.models.record import ArtifactRecord
 from consist.settings import Settings
 from consist.store.base import Store
@@ -44,6 +44,8 @@ class Workspace:
         Drivers by name and suffix.
     identity : CodeIdentity
         Which code runs execute.
+    loaded : LoadedSources
+        Which source files changed after they were loaded.
     active : ActiveRuns
         What is running.
     hooks : Hooks
@@ -74,6 +76,7 @@ class Workspace:
     active: ActiveRuns
     hooks: Hooks
     identity: CodeIdentity
+    loaded: LoadedSources
     settings: Settings
     run_dir: Path
     db_path: Path | None = None

@@ -119,6 +119,6 @@ def _is_there(path: Path) -> bool:
     if not path.is_file() or path.stat().st_size == 0:
         return False
     with path.open("rb") as file:
-        if not file.read(_MAGIC_AT + len(_MAGIC)).endswith(_MAGIC):
+        if file.read(_MAGIC_AT + len(_MAGIC))[_MAGIC_AT:] != _MAGIC:
             raise ConsistError(f"{path} is not a DuckDB database")
     return True

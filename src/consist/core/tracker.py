@@ -16,7 +16,7 @@ from consist.errors import UsageError, WrongType
 from consist.files import Files
 from consist.formats import Formats
 from consist.hooks import Hooks
-from consist.identity import CodeIdentity
+from consist.identity import CodeIdentity, LoadedSources
 from consist.lazily import LazyRoom
 from consist.runs import lifecycle, outputs
 from consist.runs import run as _run
@@ -103,6 +103,7 @@ run_subdir_fn, allow_external_paths
             active=ActiveRuns(),
             hooks=Hooks(),
             identity=CodeIdentity(project_root),
+            loaded=LoadedSources(project_root),
             settings=settings,
             run_dir=root,
             db_path=database,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from consist.errors import PathEscape, UsageError
 from consist.files.atomic import TEMPORARY_PREFIX
-from consist.files.bounds import absolute
+from consist.files.bounds import absolute, prefix_of
 from consist.types import PathLike
 
 _TICK_NS = 20_000_000  # no local file system stamps files more coarsely than 10 ms
@@ -153,9 +153,9 @@ def capture_keys(paths: Iterable[PathLike], root: PathLike) -> dict[str, Path]:
     >>> list(capture_keys(["/out/a/x.csv", "/out/b/x.csv", "/out/log.txt"], "/out"))
     ['a/x', 'b/x', 'log']
     """
-    folder = absolute(root)
+    top = prefix_of(absolute(root))
     files = sorted({absolute(path) for path in paths})
-    names = [_candidates(os.path.relpath(file, folder).replace(os.sep, "/")) for file in files]
+    names = [_candidates(file.removeprefix(top).replace(os.sep, "/")) for file in files]
     return dict(zip(_distinct(names), map(Path, files), strict=True))
 
 

@@ -19,6 +19,7 @@ from consist.identity.files import (
     scan_directory,
     tree_digest,
 )
+from consist.identity.loaded import LoadedSources
 from consist.identity.plain import MASK, plain
 from consist.identity.repository import SOURCE_SUFFIXES, repo_git
 from consist.identity.signature import (
@@ -49,6 +50,7 @@ __all__ = [
     "CodeIdentity",
     "Entry",
     "InputIdentity",
+    "LoadedSources",
     "RunFields",
     "callable_module",
     "callable_source",

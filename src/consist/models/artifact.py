@@ -95,6 +95,10 @@ class Artifact(ConsistModel, table=True):
             values[name] = None if values[name] is None else str(values[name])
         return ArtifactRecord(**values)
 
+    def __consist_identity__(self) -> object:
+        """Count in identities by content, or by location where no digest is known."""
+        return self.hash or (self.root, self.container_uri, self.table_path, self.array_path)
+
     @property
     def resolver(self) -> Resolver | None:
         """What finds :attr:`path`; a tracker's own rule as long as it made the artifact."""

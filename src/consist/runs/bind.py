@@ -150,22 +150,24 @@ def _value(ws: Workspace, record: ArtifactRecord, how: str) -> Any:
 def _fill_from_config(arguments: dict[str, Any], parameters: Parameters, config: Any) -> None:
     if config is None:
         return
+    fields = _field_names(type(config))
     for name in parameters.kinds:
         if name in arguments:
             continue
         if is_mapping(config):
             if name in config:
                 arguments[name] = config[name]
-        elif name in _field_names(config):
+        elif name in fields:
             arguments[name] = getattr(config, name)
     if "config" in parameters.kinds and "config" not in arguments:
         arguments["config"] = config
 
 
-def _field_names(config: Any) -> frozenset[str]:
-    fields: Mapping[str, Any] | None = getattr(type(config), "model_fields", None)
+def _field_names(model: type[Any]) -> frozenset[str]:
+    """Return the fields of a pydantic model or dataclass; nothing for other classes."""
+    fields: Mapping[str, Any] | None = getattr(model, "model_fields", None)
     if fields is None:
-        fields = getattr(config, "__dataclass_fields__", None)
+        fields = getattr(model, "__dataclass_fields__", None)
     return frozenset(fields or ())
 
 

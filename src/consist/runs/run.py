@@ -11,7 +11,7 @@ from consist.cache.hydrate import HydrationRequest, carry_out, plan_missing_inpu
 from consist.cache.lookup import Answer, Question, Timing, find, log_decision
 from consist.errors import InputChanged, hint
 from consist.execution import PreparedCall, PythonExecutor
-from consist.models.record import RunDocument
+from consist.models.record import RunDocument, replace
 from consist.models.result import RunResult
 from consist.runs.arguments import RunArguments, RunRequest
 from consist.runs.bind import bind
@@ -262,6 +262,7 @@ def _copied_meta(copied: Mapping[str, str]) -> dict[str, Any]:
 def _execute(ws: Workspace, request: RunRequest, identity: Identity) -> RunResult:
     run = open_run(ws, request, identity)
     try:
+        note_changed_code(ws, run)
         prepare_inputs(ws, run, request)
         seen = watch(ws, request)
         context = RunContext(ws, run)
@@ -273,6 +274,20 @@ def _execute(ws: Workspace, request: RunRequest, identity: Identity) -> RunResul
         raise
     document = close_run(ws, run)
     return _result(ws, document, cache_hit=False, value=value)
+
+
+def note_changed_code(ws: Workspace, run: ActiveRun) -> None:
+    """Note source files that changed after they were loaded; such a run is no cache source.
+
+    What it executes is not what its identity says.
+    """
+    if ws.loaded.look():
+        ws.identity.refresh()
+    changed = ws.loaded.changed()
+    if changed:
+        meta = {**run.record.meta, "code_changed_since_load": list(changed)}
+        run.record = replace(run.record, meta=meta)
+        run.extra = replace(run.extra, reusable=False)
 
 
 def prepare_inputs(ws: Workspace, run: ActiveRun, request: RunRequest) -> None:

@@ -16,7 +16,14 @@ from consist.runs.identify import identify
 from consist.runs.lifecycle import close_run, open_run
 from consist.runs.outputs import Watch, record_outputs, watch
 from consist.runs.request import resolve_run_invocation
-from consist.runs.run import hydrate_outputs, look_up, prepare_inputs, report, tell_outputs
+from consist.runs.run import (
+    hydrate_outputs,
+    look_up,
+    note_changed_code,
+    prepare_inputs,
+    report,
+    tell_outputs,
+)
 from consist.types import (
     OUTPUT_POLICIES,
     ArtifactRef,
@@ -157,6 +164,7 @@ def begin(ws: Workspace, request: RunRequest) -> tuple[ActiveRun, Watch]:
     run = open_run(ws, request, identity, answer.hit, matched=answer.matched)
     try:
         if run.hit is None:
+            note_changed_code(ws, run)
             prepare_inputs(ws, run, request)
         else:
             hydrate_outputs(ws, run, request)

@@ -21,7 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from consist.errors import StoreDamaged, StoreLocked, StoreUnwritable, hint
+from consist.errors import StoreDamaged, StoreError, StoreLocked, StoreUnwritable, hint
+from consist.files.atomic import beside, discard, publish, unwritable
 from consist.store import locks
 from consist.store.locks import FileLock
 
@@ -178,12 +179,10 @@ class Database:
         DuckDBPyConnection or None
             ``None`` if somebody else holds the file for longer than ``wait`` seconds.
         """
-        if self.path.exists() and not self.exists:
-            self.path.unlink()  # DuckDB takes an empty file for a broken one
+        if not self.exists:
+            self._create()
         try:
-            # The version of a file that is there cannot be lowered, and ours is lower than default.
-            options = "" if self.exists else f" (STORAGE_VERSION '{STORAGE_VERSION}')"
-            self._attach(options, time.monotonic() + wait, wait)
+            self._attach("", time.monotonic() + wait, wait)
         except StoreLocked:
             yield None
             return
@@ -197,7 +196,38 @@ class Database:
             else:
                 locks.abandon(cursor)
 
+    def _create(self) -> None:
+        """Create an empty database; nobody ever sees half of one, were the disk full or we killed."""
+        temporary = beside(str(self.path), ".duckdb")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.unlink(missing_ok=True)  # DuckDB takes an empty file for a broken one
+            self._run(
+                f"ATTACH {_literal(temporary)} AS consist_new (STORAGE_VERSION '{STORAGE_VERSION}')"
+            )
+            self._run("DETACH consist_new")
+            publish(temporary, str(self.path), exclusive=True)
+        except FileExistsError:
+            discard(temporary)
+        except OSError as error:
+            raise unwritable(str(self.path), error) from error
+        except StoreError:
+            discard(temporary)
+            raise
+
     # ------------------------------------------------------------ attaching
+
+    def _run(self, statement: str) -> None:
+        """Execute a statement that writes a file; if it fails, the instance is a new one."""
+        import duckdb
+
+        memory = self._memory()
+        try:
+            memory.execute(statement)
+        except duckdb.Error as error:
+            memory.close()
+            self._connection = None
+            raise _unusable(self.path, str(error)) from error
 
     def _rest(self, readers: int) -> None:
         with self._changed:
@@ -233,17 +263,12 @@ class Database:
         return None
 
     def _detach(self) -> None:
-        import duckdb
-
-        memory = self._memory()
+        # If the checkpoint fails (disk full), the write-ahead log keeps what was committed.
         try:
-            memory.execute(f"DETACH DATABASE IF EXISTS {ALIAS}")
-        except duckdb.Error as error:
-            # The checkpoint failed (disk full); the write-ahead log keeps what was committed.
-            memory.close()
-            self._connection = None
+            self._run(f"DETACH DATABASE IF EXISTS {ALIAS}")
+        except StoreError:
             self._lock.release()
-            raise _unusable(self.path, str(error)) from error
+            raise
 
     def _memory(self) -> DuckDBPyConnection:
         if self._connection is None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -160,8 +161,8 @@ def test_an_interrupt_ends_with_130_and_without_a_traceback(held, project):
         text=True,
     )
     deadline = time.monotonic() + 60
-    maps = f"/proc/{waiting.pid}/maps"
-    while "duckdb" not in open(maps).read() and time.monotonic() < deadline:  # noqa: PTH123, SIM115
+    loaded = Path(f"/proc/{waiting.pid}/maps")
+    while "duckdb" not in loaded.read_text() and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.5)
     waiting.send_signal(signal.SIGINT)

@@ -29,6 +29,7 @@ COMMANDS = [
     ["preview", "facts"],
     ["summary"],
 ]
+OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -54,20 +55,32 @@ def on_a_terminal(words, width, cwd):
     return printed.decode().replace("\r\n", "\n")
 
 
-@pytest.mark.parametrize("width", [80, 40])
+@pytest.mark.parametrize("width", [120, 80, 40, 20])
 @pytest.mark.parametrize("words", [words for words in COMMANDS if "--json" not in words], ids=str)
-def test_output_fits_the_terminal_and_obeys_nobody(project, words, width):
+def test_output_fits_and_obeys_nobody(consist, monkeypatch, words, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    done = consist(*words)
+    assert done.exit_code == 0
+    assert not OBEYED.search(done.stdout)
+    assert all(cell_len(line) <= width for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("words", [["runs"], ["artifacts", "report"]], ids=str)
+@pytest.mark.parametrize("width", [80, 40])
+def test_output_fits_a_real_terminal(project, words, width):
     printed = SGR.sub("", on_a_terminal(words, width, project.root))
-    assert printed.isprintable() or not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", printed)
+    assert not OBEYED.search(printed)
     assert all(cell_len(line) <= width for line in printed.splitlines())
+    assert max(map(cell_len, printed.splitlines())) > width / 2
 
 
 @pytest.mark.parametrize("width", [200, 80, 40])
-def test_ids_are_whole_on_every_terminal(project, width):
-    printed = SGR.sub("", on_a_terminal(["runs"], width, project.root))
-    assert project.runs["first"] in printed.replace("\n", "")
-    if width >= len(project.runs["first"]):
-        assert project.runs["first"] in printed
+def test_ids_are_whole_at_every_width(consist, monkeypatch, project, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    listed = consist("runs").stdout
+    assert project.runs["first"] in listed
+    artifact = json.loads(consist("artifacts", "report", "--json").stdout)[0]
+    assert artifact["id"] in consist("artifacts", "report").stdout
 
 
 def test_colours_are_for_terminals(project):
@@ -78,7 +91,7 @@ def test_colours_are_for_terminals(project):
 def test_output_is_plain_where_nobody_looks(consist, words):
     done = consist(*words)
     assert done.exit_code == 0
-    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", done.stdout)
+    assert not OBEYED.search(done.stdout)
     if "--json" in words:
         json.loads(done.stdout)
 

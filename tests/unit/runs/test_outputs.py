@@ -103,7 +103,7 @@ def test_a_declared_value_without_a_format_is_an_error_that_names_its_key(
     tracker: Tracker,
 ) -> None:
     with pytest.raises(TypeError, match=r"'k'.*object"):
-        tracker.run(object, "s", run_id="r", outputs=["k"])
+        tracker.run(lambda: object(), "s", run_id="r", outputs=["k"])
     assert status_of(tracker, "r") == "failed"
 
 

@@ -169,7 +169,7 @@ def test_mergers_at_once_store_every_record_once(tmp_path: Path) -> None:
 
 def test_journals_come_and_go_while_questions_are_asked(tmp_path: Path) -> None:
     """Each child's journal appears, is merged and removed; no question may miss a record."""
-    store = open_store(tmp_path)
+    store = open_store(tmp_path, lock_wait=60.0)
     code = 'store = open_store(folder, "c"); record(store, document()); store.close()'
     seen = 0
     children = [start(code, tmp_path) for _ in range(6)]

@@ -1,0 +1,110 @@
+"""Which source files of the project changed after their modules were loaded.
+
+The code that a process executes is the code it loaded, while the identity of a repository is that
+of its files. Where the two have parted, a run cannot tell what it executed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_INSTALLED = ("site-packages", "dist-packages")
+_PYC_HEADER = 16
+
+
+class _Source(NamedTuple):
+    spec: object
+    path: str
+    stamp: tuple[int, int] | None
+
+
+class LoadedSources:
+    """The modules of a project as they were when they were first seen.
+
+    Parameters
+    ----------
+    project_root
+        Folder of the project; modules elsewhere do not count.
+    """
+
+    def __init__(self, project_root: str | os.PathLike[str]) -> None:
+        self._root = os.path.join(os.path.realpath(project_root), "")  # noqa: PTH118
+        self._seen: dict[str, _Source] = {}
+        self._elsewhere: set[str] = set()
+
+    def look(self) -> bool:
+        """Take in modules that were loaded since the last look.
+
+        Returns
+        -------
+        bool
+            Whether a module was loaded again, as a notebook does; what it executes now is the
+            file as it is.
+        """
+        reloaded = False
+        for name, module in list(sys.modules.items()):
+            if name in self._elsewhere:
+                continue
+            known, spec = self._seen.get(name), getattr(module, "__spec__", None)
+            if known is not None and known.spec is spec:
+                continue
+            path = _source_file(module)
+            if path is None or not self._is_ours(path):
+                self._elsewhere.add(name)
+                continue
+            reloaded = reloaded or known is not None
+            self._seen[name] = _Source(spec, path, _loaded_stamp(module, path))
+        return reloaded
+
+    def changed(self) -> tuple[str, ...]:
+        """Return the files that are not what was loaded, relative to the project."""
+        return tuple(
+            sorted(
+                os.path.relpath(source.path, self._root)
+                for source in self._seen.values()
+                if source.stamp is not None and _stamp(source.path) != source.stamp
+            )
+        )
+
+    def _is_ours(self, path: str) -> bool:
+        return path.startswith(self._root) and not any(part in path for part in _INSTALLED)
+
+
+def _source_file(module: Any) -> str | None:
+    path = getattr(module, "__file__", None)
+    if not isinstance(path, str) or not path.endswith(".py"):
+        return None
+    return os.path.realpath(path)
+
+
+def _loaded_stamp(module: Any, path: str) -> tuple[int, int] | None:
+    """Return mtime in seconds and size of the source that a module was loaded from.
+
+    The compiled file tells them; without one, the file is taken to be what was loaded.
+    """
+    header = _compiled_header(getattr(module, "__cached__", None))
+    checked_by_time = len(header) == _PYC_HEADER and header[4:8] == b"\0\0\0\0"
+    if not checked_by_time:
+        return _stamp(path)
+    return int.from_bytes(header[8:12], "little"), int.from_bytes(header[12:16], "little")
+
+
+def _compiled_header(cached: str | None) -> bytes:
+    if not cached:
+        return b""
+    try:
+        with Path(cached).open("rb") as file:
+            return file.read(_PYC_HEADER)
+    except OSError:
+        return b""
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return int(found.st_mtime) & 0xFFFFFFFF, found.st_size & 0xFFFFFFFF
