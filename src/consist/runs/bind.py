@@ -150,7 +150,7 @@ def _value(ws: Workspace, record: ArtifactRecord, how: str) -> Any:
 def _fill_from_config(arguments: dict[str, Any], parameters: Parameters, config: Any) -> None:
     if config is None:
         return
-    fields = _field_names(type(config))
+    fields = _field_names(config.__class__)
     for name in parameters.kinds:
         if name in arguments:
             continue
