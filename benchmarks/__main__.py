@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.harness import FULL, QUICK, Figure, Sizes, shown
+from benchmarks.harness import FULL, QUICK, Figure, Sizes, crowded, shown
 from benchmarks.themes import THEMES
 
 
@@ -99,8 +99,9 @@ def as_plain(figures: dict[str, list[Figure]]) -> dict[str, object]:
 
 
 def _machine() -> str:
-    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return f"Python {platform.python_version()}, {os.cpu_count()} cores{load}"
+    load = os.getloadavg()[0]
+    said = f"Python {platform.python_version()}, {os.cpu_count()} cores, load {load:.1f}"
+    return f"{said}: goals are held against processor time" if crowded() else said
 
 
 @contextmanager

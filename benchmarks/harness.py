@@ -13,13 +13,14 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal, TypeAlias
 
-ROOT = Path(__file__).parent.parent
+_OWN_LOAD = 0.5
 
 Unit: TypeAlias = Literal["s", "runs/s", "MB", "×", "runs"]
 Work: TypeAlias = Callable[[], object]
@@ -149,6 +150,14 @@ class Samples:
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
 
+    @contextmanager
+    def timed(self, units: int = 1) -> Iterator[None]:
+        """Add what a block takes, divided by ``units``."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        self.wall.append((time.perf_counter() - wall) / units)
+        self.cpu.append((time.process_time() - cpu) / units)
+
     @property
     def seconds(self) -> float:
         """Median by the clock on the wall."""
@@ -158,6 +167,11 @@ class Samples:
     def cpu_seconds(self) -> float:
         """Median of processor time."""
         return median(self.cpu)
+
+    @property
+    def judged(self) -> float:
+        """What goals are held against: the clock, or processor time where others crowd us."""
+        return min(self.seconds, self.cpu_seconds) if crowded() else self.seconds
 
     def over(self, other: Samples) -> float:
         """Return the median over the rounds of this to the other."""
@@ -169,6 +183,11 @@ class Samples:
             [a - b for a, b in zip(self.wall, other.wall, strict=True)],
             [a - b for a, b in zip(self.cpu, other.cpu, strict=True)],
         )
+
+
+def crowded() -> bool:
+    """Whether so much else runs on this machine that the clock says little about our work."""
+    return os.getloadavg()[0] > (os.cpu_count() or 1) + _OWN_LOAD
 
 
 def alternate(sides: Mapping[str, Prepare], rounds: int, units: int = 1) -> dict[str, Samples]:
@@ -188,12 +207,8 @@ def alternate(sides: Mapping[str, Prepare], rounds: int, units: int = 1) -> dict
         for name, prepare in sides.items():
             work = prepare(number)
             gc.collect()
-            wall, cpu = time.perf_counter(), time.process_time()
-            work()
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            if number:
-                found[name].wall.append(wall / units)
-                found[name].cpu.append(cpu / units)
+            with (found[name] if number else Samples()).timed(units):
+                work()
     return found
 
 

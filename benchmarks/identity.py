@@ -101,9 +101,14 @@ def large_file(sizes: Sizes, folder: Path) -> Iterator[Figure]:
 
     again = alternate({"again": calls(lambda _: memo.digest(path), 100)}, sizes.rounds, 100)
     anew = alternate({"anew": in_a_new_memo}, sizes.rounds)
-    for work, seconds in (
-        ("… again, unchanged", again["again"].seconds),
-        ("… again, in another process's memo", anew["anew"].seconds),
+    for work, found_again in (
+        ("… again, unchanged", again["again"]),
+        ("… again, in a new memo over the same file", anew["anew"]),
     ):
-        yield Figure(work=work, ours=seconds, goals=[at_most(seconds, 1e-3)])
+        yield Figure(
+            work=work,
+            ours=found_again.seconds,
+            cpu=found_again.cpu_seconds,
+            goals=[at_most(found_again.judged, 1e-3)],
+        )
     path.unlink()

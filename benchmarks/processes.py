@@ -86,6 +86,8 @@ def _run(place: Path, library: Literal["consist", "joblib"], sizes: Sizes) -> li
     finally:
         for process in running:
             process.kill()
+    if any(process.returncode for process in running):
+        raise RuntimeError(f"a process with {library} failed")
     for mark in [*place.glob("go-*"), *place.glob("ready-*")]:
         mark.unlink()
     return [decoded(output) for output in outputs]

@@ -8,7 +8,8 @@ of the tracker; otherwise it is told which ones could be meant.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +68,8 @@ class ActiveRun:
         Whether it is the header of a scenario, under which other runs are active.
     listeners : list of callable
         Told of every logged artifact; a scenario's coupler is one.
+    confirmed : set of str
+        Ids of cached outputs that the code of a hit logged again.
     steps : list of dict
         What a header knows of the runs that ended under it.
     """
@@ -87,6 +90,7 @@ class ActiveRun:
     allow_external: bool = False
     listeners: list[Listener] = field(default_factory=list[Listener])
     steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    confirmed: set[str] = field(default_factory=set[str])
     artifact_dir: Path | None = None
     written_size: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -145,6 +149,20 @@ class ActiveRuns:
             _process.pop(id(run), None)
         _stack.set(tuple(other for other in _stack.get() if other is not run))
 
+    @contextmanager
+    def inside(self, run: ActiveRun) -> Generator[None]:
+        """Let the block belong to ``run``, wherever it stands."""
+        token = _stack.set((*_alive(), run))
+        try:
+            yield
+        finally:
+            _stack.reset(token)
+
+    def abandon(self) -> None:
+        """Put every open run out of reach; nobody will end them any more."""
+        for run in self:
+            self.pop(run)
+
     def own(self) -> ActiveRun | None:
         """Return the innermost run of this tracker on this thread or task."""
         for run in reversed(_stack.get()):
@@ -197,11 +215,19 @@ def _alive() -> tuple[ActiveRun, ...]:
     return tuple(run for run in _stack.get() if run.is_open)
 
 
-def innermost() -> ActiveRun | None:
-    """Return the innermost run of any tracker that code here belongs to."""
+def own_innermost() -> ActiveRun | None:
+    """Return the innermost run of any tracker on this thread or task."""
     for run in reversed(_stack.get()):
         if run.is_open:
             return run
+    return None
+
+
+def innermost() -> ActiveRun | None:
+    """Return the innermost run of any tracker that code here belongs to."""
+    own = own_innermost()
+    if own is not None:
+        return own
     open_runs = list(_process.values())
     steps = [run for run in open_runs if not run.is_header] or open_runs
     return steps[0] if len(steps) == 1 else None

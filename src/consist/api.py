@@ -14,7 +14,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from consist import artifacts
-from consist.active import innermost
+from consist.active import ActiveRun, innermost, own_innermost
 from consist.errors import NoTracker
 from consist.lazily import LazyRoom, LazyVerb
 from consist.runs import lifecycle, outputs
@@ -46,14 +46,19 @@ R = TypeVar("R")
 
 # ---------------------------------------------------------------- the tracker in reach
 
-_used: ContextVar[Workspace | None] = ContextVar("consist_tracker", default=None)
+_used: ContextVar[tuple[Workspace, ActiveRun | None] | None] = ContextVar(
+    "consist_tracker", default=None
+)
 _default: Workspace | None = None
 
 
 @contextmanager
 def use_tracker(tracker: Tracker) -> Generator[Tracker]:
-    """Let the verbs of ``consist`` mean this tracker inside the block."""
-    token = _used.set(tracker)
+    """Let the verbs of ``consist`` mean this tracker inside the block.
+
+    A run that is begun inside the block, of whatever tracker, comes before it.
+    """
+    token = _used.set((tracker, own_innermost()))
     try:
         yield tracker
     finally:
@@ -87,15 +92,24 @@ def current_run() -> Run | None:
 
 
 def _reach(tracker: Workspace | None, action: str) -> Workspace:
+    """Return the tracker that is meant: the innermost of active runs and ``use_tracker``.
+
+    Code on a thread of its own, with neither, means the default tracker, else that of the only
+    open run of the process.
+    """
     if tracker is not None:
         return tracker
-    active = innermost()
-    if active is not None:
-        return active.workspace
-    found = _used.get() or _default
-    if found is None:
+    own, used = own_innermost(), _used.get()
+    if used is not None and (own is None or own is used[1]):
+        return used[0]
+    if own is not None:
+        return own.workspace
+    if _default is not None:
+        return _default
+    elsewhere = innermost()
+    if elsewhere is None:
         raise NoTracker(action)
-    return found
+    return elsewhere.workspace
 
 
 def on_current(verb: Callable[Concatenate[Workspace, P], R]) -> Callable[P, R]:

@@ -94,9 +94,7 @@ def test_one_question_answers_across_scenarios_and_years(passes: Path) -> None:
             assert by_car["parking_reform", year] < by_car["baseline", year]
 
 
-def test_the_lineage_reaches_the_raw_data(
-    passes: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_lineage_reaches_the_raw_data(passes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # QRY-028, QRY-030, URI-001
     with open_tracker(passes) as tracker:
         tracker.print_lineage("district_summary")

@@ -308,6 +308,7 @@ def _cached(
     known = hit.outputs if direction == "output" else (*hit.inputs, *run.inputs.values())
     for record in known:
         if record.key == item.key and _agrees(ws, record, item):
+            run.confirmed.add(record.id)
             return record
     demote(run)
     return None
@@ -330,7 +331,8 @@ def demote(run: ActiveRun) -> None:
     if hit is None:
         return
     for record in hit.outputs:
-        run.outputs.pop(record.id, None)
+        if record.id not in run.confirmed:
+            run.outputs.pop(record.id, None)
     meta = {k: v for k, v in run.record.meta.items() if k not in {"cache_hit", "cache_source"}}
     run.record = replace(run.record, meta={**meta, "demoted_from": hit.run.id})
 

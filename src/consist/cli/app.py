@@ -51,7 +51,10 @@ app.command()(runs.summary)
 
 def main() -> None:
     """Run the command line on the arguments of the process."""
-    app(prog_name="consist")
+    try:
+        app(prog_name="consist")
+    except KeyboardInterrupt:  # before or after the command itself
+        sys.exit(INTERRUPTED)
 
 
 def _print_version(wanted: bool) -> None:

@@ -136,6 +136,7 @@ run_subdir_fn, allow_external_paths
         """
         if not self.closed:
             self.closed = True
+            self.active.abandon()
             self.files.close()
             self.store.close()
 

@@ -101,6 +101,11 @@ class PlacedRun(Protocol):
         ...
 
     @property
+    def year(self) -> int | None:
+        """Year that the run is about, if it is about one."""
+        ...
+
+    @property
     def iteration(self) -> int | None:
         """Number of the iteration, if it is one of several."""
         ...
@@ -158,7 +163,8 @@ class RunPlaces:
 
         1. ``run.meta["artifact_dir"]``: below ``outputs`` if relative, as it is if absolute;
         2. ``subdir``, below ``outputs``; the run's id if it is empty;
-        3. ``<parent id>/<model>/iteration_<n>`` if the run has a parent and an iteration;
+        3. ``<parent id>/<model>/iteration_<n>`` if the run has a parent and an iteration, with
+           ``/year_<y>`` before the last part if it has a year;
         4. ``<model>/<run id>``.
 
         Parameters
@@ -178,17 +184,25 @@ class RunPlaces:
         """
         asked = run.meta.get("artifact_dir")
         if asked is not None and asked != "":
-            return self._asked(_text("artifact_dir", asked), allow_external=allow_external)
+            return self.asked_dir(_text("artifact_dir", asked), allow_external=allow_external)
         if subdir is not None:
             return self._below_outputs(_text("run_subdir_fn", subdir) or _folder_name(run.id))
         model = _folder_name(run.model_name)
         if run.parent_run_id is not None and run.iteration is not None:
+            year = "" if run.year is None else f"/year_{run.year}"
             return self._below_outputs(
-                f"{_folder_name(run.parent_run_id)}/{model}/iteration_{run.iteration}"
+                f"{_folder_name(run.parent_run_id)}/{model}{year}/iteration_{run.iteration}"
             )
         return self._below_outputs(f"{model}/{_folder_name(run.id)}")
 
-    def _asked(self, asked: str, *, allow_external: bool) -> Path:
+    def asked_dir(self, asked: str, *, allow_external: bool) -> Path:
+        """Return the folder that ``artifact_dir=`` asks for.
+
+        Raises
+        ------
+        PathEscape
+            If it leaves the run folder without permission.
+        """
         if not os.path.isabs(asked):
             return self._below_outputs(asked)
         path = absolute(asked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,7 +13,7 @@ from consist.errors import NoSingleMatch, SnapshotMissing, WrongType, hint
 from consist.models.facet import RunConfigKV
 from consist.models.run import ConsistRecord, Run
 from consist.query.ask import columns, every, fetch, fetch_all
-from consist.store.claims import split_attempt
+from consist.store.claims import attempt_id, split_attempt
 from consist.store.snapshots import read_snapshot
 from consist.types import FacetKeyIndex, FieldIndex, IndexBySpec
 
@@ -371,7 +372,7 @@ def get_run_record(
         If there is none.
     """
     run = get_run(ws, run_id)
-    recorded = run_id if run is None else run.id
+    recorded = _latest_snapshot(ws, run_id) if run is None else run.id
     run_dir = ws.run_dir if run is None else run.meta.get("_physical_run_dir", ws.run_dir)
     try:
         return ConsistRecord(read_snapshot(run_dir, recorded), ws.path_of)
@@ -379,6 +380,17 @@ def get_run_record(
         if allow_missing:
             return None
         raise
+
+
+def _latest_snapshot(ws: Workspace, run_id: str) -> str:
+    """Return the latest attempt of an id that left a snapshot in this run folder."""
+    requested, attempt = split_attempt(run_id)
+    if attempt is not None:
+        return requested if attempt == 1 else run_id
+    number = 1
+    while Path(ws.files.places.snapshot_path(attempt_id(run_id, number + 1))).exists():
+        number += 1
+    return attempt_id(run_id, number)
 
 
 def get_run_config(

@@ -175,8 +175,6 @@ def _inject(
     arguments: dict[str, Any], parameters: Parameters, asked: bool | str, context: object
 ) -> None:
     if isinstance(asked, str):
-        if not parameters.accepts(asked):
-            raise UsageError(f"inject_context={asked!r}: the function has no such parameter")
         arguments[asked] = context
         return
     if not asked:

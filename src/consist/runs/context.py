@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,10 @@ class RunContext:
         if not self._run.is_open:
             raise NoActiveRun(action)
         return self._run
+
+    def _inside(self) -> AbstractContextManager[None]:
+        """Let what is logged here go to this run, whichever is active."""
+        return self._workspace.active.inside(self._active("a run context"))
 
     @property
     def run(self) -> Run:
@@ -110,26 +114,31 @@ class RunContext:
 
     def log_artifact(self, *args: Any, **kwargs: Any) -> Artifact:
         """Record a file; arguments as for ``Tracker.log_artifact``."""
-        return log_artifact(self._workspace, *args, **kwargs)
+        with self._inside():
+            return log_artifact(self._workspace, *args, **kwargs)
 
     def log_artifacts(self, *args: Any, **kwargs: Any) -> Mapping[str, Artifact]:
         """Record many files; arguments as for ``Tracker.log_artifacts``."""
-        return log_artifacts(self._workspace, *args, **kwargs)
+        with self._inside():
+            return log_artifacts(self._workspace, *args, **kwargs)
 
     def log_input(self, *args: Any, **kwargs: Any) -> Artifact:
         """Record an input; arguments as for ``Tracker.log_input``."""
-        return log_input(self._workspace, *args, **kwargs)
+        with self._inside():
+            return log_input(self._workspace, *args, **kwargs)
 
     def log_output(self, *args: Any, **kwargs: Any) -> Artifact:
         """Record an output; arguments as for ``Tracker.log_output``."""
-        return log_output(self._workspace, *args, **kwargs)
+        with self._inside():
+            return log_output(self._workspace, *args, **kwargs)
 
     def log_meta(self, **kwargs: Any) -> None:
         """Merge values into the metadata of the run."""
-        log_meta(self._workspace, **kwargs)
+        with self._inside():
+            log_meta(self._workspace, **kwargs)
 
-    def capture_outputs(
-        self, directory: PathLike, pattern: str = "*"
-    ) -> AbstractContextManager[OutputCapture]:
+    @contextmanager
+    def capture_outputs(self, directory: PathLike, pattern: str = "*") -> Generator[OutputCapture]:
         """Log the files that a block creates or changes in a folder, when the block ends."""
-        return capture_outputs(self._workspace, directory, pattern)
+        with self._inside(), capture_outputs(self._workspace, directory, pattern) as captured:
+            yield captured

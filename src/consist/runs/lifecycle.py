@@ -182,7 +182,11 @@ def _announce(ws: Workspace, run: ActiveRun) -> None:
     """Write the start of a run and tell the hooks, before any code of users runs."""
     if run.persisted:
         run.written_size = len(run.inputs) + len(run.outputs)
-        ws.store.write_snapshot(run.run_id, ws.store.append(run.document()))
+        document = run.document()
+        if run.hit is not None:
+            # What a block gives back is known when it ends; links cannot be taken back.
+            document = replace(document, outputs=())
+        ws.store.write_snapshot(run.run_id, ws.store.append(document))
     if ws.hooks.start:
         ws.hooks.call(ws.hooks.start, _entity(run.record))
 

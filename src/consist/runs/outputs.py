@@ -22,6 +22,7 @@ from consist.errors import (
     WrongType,
     hint,
 )
+from consist.files.atomic import replacing
 from consist.files.capture import DirectoryCapture, capture_keys
 from consist.files.places import output_dir as _output_dir
 from consist.files.places import output_path as _output_path
@@ -132,12 +133,25 @@ def _returned(ws: Workspace, run: ActiveRun, request: RunRequest, value: Any) ->
     if value is None:
         return []
     if request.outputs is None:
-        return _undeclared(ws, run, request, value)
-    return [
-        _item(ws, run, key, part)
-        for key, part in _by_key(run, request, request.outputs, value).items()
-        if part is not None
-    ]
+        items = _undeclared(ws, run, request, value)
+    else:
+        parts = _by_key(run, request, request.outputs, value)
+        items = [_item(ws, run, key, part) for key, part in parts.items() if part is not None]
+    return _existing(run, request, items)
+
+
+def _existing(run: ActiveRun, request: RunRequest, items: list[Item]) -> list[Item]:
+    """Leave out returned paths where there is nothing."""
+    there: list[Item] = []
+    undeclared: list[str] = []
+    for item in items:
+        if isinstance(item, ArtifactRecord) or Path(item.path).exists():
+            there.append(item)
+        elif item.key not in request.promised:
+            undeclared.append(item.key)
+    if undeclared:
+        _complain(request.output_missing, OutputMissing(run.run_id, tuple(undeclared)))
+    return there
 
 
 def _by_key(
@@ -197,8 +211,21 @@ def _item(ws: Workspace, run: ActiveRun, key: str, value: Any) -> Item:
         problem = WrongType(f"output {key!r} is a {type(value).__name__}, which has no format")
         raise hint(problem, "return a DataFrame, a Series, a path or an Artifact")
     path = _output_path(artifact_dir_of(ws, run), key, driver.suffixes[0])
-    driver.write(value, path)
+    _write(driver, _as_table(value, key), path)
     return Named(path=str(path), key=key, driver=driver.name)
+
+
+def _as_table(value: Any, key: str) -> Any:
+    """Return a series as a frame of one column, and anything else as it is."""
+    if hasattr(value, "to_frame") and not hasattr(value, "columns"):
+        return value.to_frame(key if value.name is None else value.name)
+    return value
+
+
+def _write(driver: Driver, value: Any, path: Path, **options: Any) -> None:
+    """Write a value so that the file is there whole or not at all."""
+    with replacing(path) as temporary:
+        driver.write(value, temporary, **options)
 
 
 def _writer_of(ws: Workspace, value: Any) -> Driver | None:
@@ -403,7 +430,7 @@ def log_dataframe(
     cached = _equal_cached(ws, run, key, df, way)
     if cached is not None:
         return entity(ws, cached)
-    writer.write(df, target, **to_file_kwargs)
+    _write(writer, _as_table(df, key), target, **to_file_kwargs)
     item = Named(path=str(target), key=check_key(key), driver=writer.name, meta=meta or {})
     return entity(ws, log_all(ws, run, [item], way)[0])
 
@@ -444,7 +471,7 @@ def _same_table(ws: Workspace, record: ArtifactRecord, df: Any) -> bool:
     if driver.kind != "table" or not path.exists():
         return False
     stored = driver.frame(path)
-    fresh = df.to_frame() if hasattr(df, "to_frame") and not hasattr(df, "columns") else df
+    fresh = _as_table(df, record.key)
     if list(stored.columns) != list(fresh.columns) or len(stored) != len(fresh):
         return False
     return bool(stored.reset_index(drop=True).equals(fresh.reset_index(drop=True)))

@@ -8,6 +8,7 @@ into :class:`~consist.runs.arguments.RunArguments` and gets a
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from consist.cache.hydrate import check_request
 from consist.errors import NotSupportedYet, UsageError
 from consist.runs import declared
 from consist.runs.arguments import CachePlan, Mapped, RunArguments, RunRequest
+from consist.runs.bind import parameters_of
 from consist.step import (
     StepContext,
     StepDefinition,
@@ -61,6 +63,11 @@ def resolve_run_invocation(ws: Workspace, given: RunArguments) -> RunRequest:
         return step.resolve(name, context) if value is None else value
 
     _refuse_unsupported(given, pick("adapter"))
+    allow_external = (
+        ws.allow_external_paths
+        if given.allow_external_paths is None
+        else given.allow_external_paths
+    )
     name = _name(given, step, context)
     model = given.model or step.resolve("model", context) or name
     config = declared.config_of(pick("config"))
@@ -98,13 +105,9 @@ def resolve_run_invocation(ws: Workspace, given: RunArguments) -> RunRequest:
         executor=execution.executor or "python",
         container=execution.container,
         runtime_kwargs=runtime,
-        inject_context=_context_name(step, context, execution),
-        artifact_dir=_path_text(given.artifact_dir),
-        allow_external=(
-            ws.allow_external_paths
-            if given.allow_external_paths is None
-            else given.allow_external_paths
-        ),
+        inject_context=_context_name(given.fn, step, context, execution),
+        artifact_dir=_artifact_dir(ws, given.artifact_dir, allow_external=allow_external),
+        allow_external=allow_external,
         meta=declared.meta_of(ws, given.meta),
         block=given.block,
         manual=given.manual,
@@ -143,6 +146,14 @@ def _name(given: RunArguments, step: StepDefinition, context: StepContext) -> st
 # ---------------------------------------------------------------- options
 
 
+def _artifact_dir(ws: Workspace, path: PathLike | None, *, allow_external: bool) -> str | None:
+    """Return the folder asked for, refused before the run begins if it lies outside."""
+    if path is None:
+        return None
+    ws.files.places.asked_dir(os.fspath(path), allow_external=allow_external)
+    return os.fspath(path)
+
+
 def _path_text(path: PathLike | None) -> str | None:
     return None if path is None else os.fspath(path)
 
@@ -174,11 +185,16 @@ def _binding(
 
 
 def _context_name(
-    step: StepDefinition, context: StepContext, options: ExecutionOptions
+    fn: Callable[..., Any] | None,
+    step: StepDefinition,
+    context: StepContext,
+    options: ExecutionOptions,
 ) -> bool | str:
     asked = options.inject_context
     if asked is None:
         asked = step.resolve("inject_context", context)
+    if isinstance(asked, str) and fn is not None and not parameters_of(fn).accepts(asked):
+        raise UsageError(f"inject_context={asked!r}: the function has no such parameter")
     return False if asked is None else asked
 
 

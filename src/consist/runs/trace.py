@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from consist.active import ActiveRun, ActiveRunCacheOptions
 from consist.artifacts.log import entity
+from consist.cache.lookup import Timing
 from consist.errors import InvalidOption, NoActiveRun, RunAlreadyActive
 from consist.models.record import RunDocument
 from consist.runs.arguments import RunArguments, RunRequest
@@ -157,8 +158,12 @@ def _record_what_is_there(ws: Workspace, run: ActiveRun, seen: Watch) -> None:
 
 def begin(ws: Workspace, request: RunRequest) -> tuple[ActiveRun, Watch]:
     """Begin a run whose code executes in any case, as a hit where there is one."""
+    timing = Timing(ws)
     identity = identify(ws, request)
+    timing.lap("input_hashing")
     answer = look_up(ws, request, identity)
+    timing.lap("cache_lookup")
+    timing.log()
     report(ws, request, identity, answer)
     seen = watch(ws, request)
     run = open_run(ws, request, identity, answer.hit, matched=answer.matched)

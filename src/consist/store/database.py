@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 ALIAS = "consist_db"
 STORAGE_VERSION = "v1.5.0"
 """Written so that clients from DuckDB 1.5 on can open the file."""
+BLOCK_SIZE = 65_536
+"""A quarter of the default: an empty store takes 0.7 MB instead of 2.9, small merges write less."""
+_OPTIONS = f"STORAGE_VERSION '{STORAGE_VERSION}', BLOCK_SIZE {BLOCK_SIZE}"
 
 _THIS_PROCESS = "another connection of this process"
 
@@ -188,7 +191,8 @@ class Database:
             return
         life, cursor = self._life, self.scratch()
         try:
-            yield cursor
+            with self._written():
+                yield cursor
         finally:
             if life == self._life:
                 cursor.close()
@@ -197,14 +201,12 @@ class Database:
                 locks.abandon(cursor)
 
     def _create(self) -> None:
-        """Create an empty database; nobody ever sees half of one, were the disk full or we killed."""
+        """Create an empty database; however that fails, nobody ever sees half of one."""
         temporary = beside(str(self.path), ".duckdb")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.unlink(missing_ok=True)  # DuckDB takes an empty file for a broken one
-            self._run(
-                f"ATTACH {_literal(temporary)} AS consist_new (STORAGE_VERSION '{STORAGE_VERSION}')"
-            )
+            self._run(f"ATTACH {_literal(temporary)} AS consist_new ({_OPTIONS})")
             self._run("DETACH consist_new")
             publish(temporary, str(self.path), exclusive=True)
         except FileExistsError:
@@ -218,15 +220,20 @@ class Database:
     # ------------------------------------------------------------ attaching
 
     def _run(self, statement: str) -> None:
-        """Execute a statement that writes a file; if it fails, the instance is a new one."""
+        with self._written():
+            self._memory().execute(statement)
+
+    @contextmanager
+    def _written(self) -> Generator[None]:
+        """Turn a write that fails into an error of ours, and begin with a new instance after it."""
         import duckdb
 
-        memory = self._memory()
         try:
-            memory.execute(statement)
+            yield
         except duckdb.Error as error:
-            memory.close()
-            self._connection = None
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
             raise _unusable(self.path, str(error)) from error
 
     def _rest(self, readers: int) -> None:

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,8 +156,8 @@ class _Session:
             and self.generation == state.generation
             and self.index.generation >= state.generation
         )
-        # Only the database itself tells what else another store's holds.
-        self.adopted = 0 if same else max(self.generation, state.generation) + 1
+        # Then only the database itself tells all that it holds, and no journal does.
+        self.needs_asking = self.refilled or not same
         self.state = replace(state, store_id=store_id or state.store_id)
         if store_id is None:
             set_value(self.connection, ALIAS, "store_id", state.store_id)
@@ -173,9 +173,15 @@ class _Session:
                 set_value(self.connection, ALIAS, "generation", str(self.generation))
             self.connection.commit()
         except BaseException:
-            self.connection.rollback()
+            self._roll_back()
             raise
         self.bumped = True
+
+    def _roll_back(self) -> None:
+        import duckdb
+
+        with suppress(duckdb.Error):  # a commit that failed has done it already
+            self.connection.rollback()
 
     # ------------------------------------------------------------ journals
 
@@ -311,6 +317,7 @@ class _Session:
                 case "damaged":
                     target = self.folder.damaged / journal.path.name
                     _move(journal.path, target)
+                    self.needs_asking = True
                     say_once(target, "is damaged and kept; what could be read of it was stored")
                 case _:
                     pass
@@ -330,7 +337,7 @@ class _Session:
                 state,
                 store_id=self.state.store_id,
                 generation=self.generation,
-                cleared=max(cleared, state.cleared, self.adopted),
+                cleared=self.generation if self.needs_asking else max(cleared, state.cleared),
                 database=stamp,
             )
 

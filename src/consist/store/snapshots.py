@@ -16,7 +16,7 @@ import msgspec
 from consist.errors import SnapshotMissing, hint
 from consist.files.atomic import write_atomic
 from consist.files.places import RunPlaces
-from consist.models.record import RunDocument, decode_document, encode, indent
+from consist.models.record import RunDocument, decode_document, encode, indent, replace
 
 FOLDER = "consist_runs"
 
@@ -64,12 +64,21 @@ def load_snapshot(path: Path, run_id: str) -> RunDocument:
         If it is not there, or cannot be read as one.
     """
     try:
-        return decode_document(path.read_bytes())
+        return _compacted(decode_document(path.read_bytes()))
     except FileNotFoundError:
         raise SnapshotMissing(run_id, str(path)) from None
     except (OSError, msgspec.DecodeError) as error:
         problem = SnapshotMissing(run_id, str(path))
         raise hint(problem, f"the file is there but cannot be read: {error}") from error
+
+
+def _compacted(document: RunDocument) -> RunDocument:
+    """Return the document without the line breaks that its embedded parts have in the file."""
+    return replace(
+        document,
+        config=msgspec.Raw(msgspec.json.format(document.config, indent=-1)),
+        cached_run=msgspec.Raw(msgspec.json.format(document.cached_run, indent=-1)),
+    )
 
 
 def iter_snapshots(run_dir: str | Path) -> Iterator[RunDocument]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 SCHEMA = "tail"
-_FEW = 200
+_FEW = 60
 _HIDDEN = {
     "run": f"rowid NOT IN (SELECT row FROM {SCHEMA}.hidden)",
     "run_extra": f"run_id NOT IN (SELECT run_id FROM {SCHEMA}.hidden_extra)",

@@ -173,7 +173,10 @@ class Coupler(CouplerMapMixin[Any]):
         self, artifacts: Mapping[str, Artifact] | None = None, /, **kwargs: Artifact
     ) -> None:
         """Store many artifacts, from a mapping and by keyword."""
-        for key, artifact in {**(artifacts or {}), **kwargs}.items():
+        given = {**(artifacts or {}), **kwargs}
+        for key in given:
+            check_key(key)
+        for key, artifact in given.items():
             self.set(key, artifact)
 
     def collect_by_keys(

@@ -172,7 +172,8 @@ class ScenarioContext:
         name_template: str | None = None,
         cache_epoch: int | None = None,
     ) -> None:
-        self.coupler = coupler or Coupler(workspace.files.mounts.resolve_uri)
+        resolve = workspace.files.mounts.resolve_uri
+        self.coupler = Coupler(resolve) if coupler is None else coupler
         self._workspace, self._arguments = workspace, header
         self._hydration, self._template = step_cache_hydration, name_template
         self._epoch = cache_epoch

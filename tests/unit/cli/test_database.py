@@ -127,7 +127,7 @@ def test_a_read_only_folder_can_be_asked(project, tmp_path):
     shutil.copy(project.database, place)
     place.chmod(0o555)
     try:
-        for words in (["runs"], ["summary", "--json"], ["show", "base"], ["lineage", "scaled"]):
+        for words in (["runs"], ["show", "base"], ["lineage", "scaled", "--json"]):
             done = subprocess.run(
                 command(*words),
                 cwd=place,
@@ -167,5 +167,5 @@ def test_an_interrupt_ends_with_130_and_without_a_traceback(held, project):
     time.sleep(0.5)
     waiting.send_signal(signal.SIGINT)
     out, err = waiting.communicate(timeout=60)
-    assert (waiting.returncode, out) == (130, "")
+    assert (waiting.returncode, out) == (130, ""), err
     assert "Traceback" not in err

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consist.errors import PathEscape, UsageError
+from consist.files import capture as capture_module
 from consist.files.atomic import replacing
 from consist.files.capture import DirectoryCapture, capture_keys
 from consist.settings import KEY_PATTERN
@@ -47,21 +48,16 @@ def test_a_file_written_just_before_and_rewritten_at_once_is_found(tmp_path: Pat
         assert changed(capture) == ["f"]
 
 
+@pytest.mark.parametrize(("age", "wait"), [(0.001, 0.019), (0.021, None), (-3600, 0.02)])
 def test_a_young_file_is_given_time_to_leave_a_trace(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: float, wait: float | None
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(time, "sleep", waits.append)
-    file(tmp_path / "f")
+    now = file(tmp_path / "f").stat().st_ctime_ns + int(age * 1e9)
+    clock = SimpleNamespace(time_ns=lambda: now, sleep=waits.append)
+    monkeypatch.setattr(capture_module, "time", clock)
     DirectoryCapture(tmp_path)
-    assert len(waits) == 1
-    assert 0 < waits[0] <= 0.02
-    os.utime(tmp_path / "f", (4e9, 4e9))  # a time in the future is nothing to wait for
-    monkeypatch.undo()
-    time.sleep(0.03)
-    monkeypatch.setattr(time, "sleep", waits.append)
-    DirectoryCapture(tmp_path)
-    assert len(waits) == 1
+    assert waits == ([] if wait is None else [pytest.approx(wait)])
 
 
 def test_a_change_is_found_whose_time_was_put_back(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ class Run:
     id: str = "base_x1"
     model_name: str = "traffic"
     parent_run_id: str | None = None
+    year: int | None = None
     iteration: int | None = None
     meta: Mapping[str, object] = field(default_factory=dict)
 
@@ -77,6 +78,8 @@ def test_an_iteration_lies_below_its_parent(places: RunPlaces) -> None:
     assert places.artifact_dir(Run(parent_run_id="s")).name == "base_x1"
     assert places.artifact_dir(Run(iteration=0)).name == "base_x1"
     assert places.artifact_dir(Run(parent_run_id="s", iteration=0)).name == "iteration_0"
+    dated = places.artifact_dir(Run(parent_run_id="s", year=2030, iteration=0))
+    assert dated == places.outputs / "s" / "traffic" / "year_2030" / "iteration_0"
 
 
 def test_names_of_models_and_runs_are_made_fit_for_folders(places: RunPlaces) -> None:

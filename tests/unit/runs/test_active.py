@@ -115,9 +115,7 @@ def test_a_steps_own_worker_threads_log_into_it(tracker: Tracker, raw: Path) -> 
     assert list(tracker.get_run_outputs(result.run_id)) == ["made_in_thread"]
 
 
-def test_logging_where_several_runs_could_be_meant_names_them(
-    tracker: Tracker, raw: Path
-) -> None:
+def test_logging_where_several_runs_could_be_meant_names_them(tracker: Tracker, raw: Path) -> None:
     # G-22
     with tracker.start_run("a", "m"):
 

@@ -49,9 +49,7 @@ def test_code_config_and_inputs_each_cause_a_miss(tracker: Tracker, raw: Path) -
 
     def hits(fn: Callable[..., Any] = step, config: Any = None) -> bool:
         given = config or {"a": 1}
-        return tracker.run(
-            fn, "step", inputs={"raw": raw}, config=given, outputs=["f"]
-        ).cache_hit
+        return tracker.run(fn, "step", inputs={"raw": raw}, config=given, outputs=["f"]).cache_hit
 
     assert not hits()
     assert hits()
@@ -112,8 +110,7 @@ def test_year_iteration_and_model_take_part(tracker: Tracker, field: str) -> Non
     # SIG-027
     values = ("m1", "m2") if field == "model" else (2020, 2030)
     hits = [
-        tracker.run(one, outputs=["f"], **{field: value}).cache_hit
-        for value in (*values, *values)
+        tracker.run(one, outputs=["f"], **{field: value}).cache_hit for value in (*values, *values)
     ]
     assert hits == [False, False, True, True]
 
@@ -274,9 +271,7 @@ def test_identity_inputs_count_and_are_no_inputs(tracker: Tracker, here: Path) -
     assert summaries[0] != summaries[1]
 
 
-def test_the_label_of_an_identity_input_is_free_of_its_place(
-    tracker: Tracker, here: Path
-) -> None:
+def test_the_label_of_an_identity_input_is_free_of_its_place(tracker: Tracker, here: Path) -> None:
     # SIG-007
     for name in ("a.yaml", "b.yaml"):
         (here / name).write_text("same")
@@ -743,9 +738,7 @@ def test_lazy_validation_hits_though_the_file_is_gone(tracker: Tracker) -> None:
 
 
 @pytest.mark.parametrize("eager", ["eager", "strict"])
-def test_eager_validation_executes_again_where_a_file_is_gone(
-    tracker: Tracker, eager: str
-) -> None:
+def test_eager_validation_executes_again_where_a_file_is_gone(tracker: Tracker, eager: str) -> None:
     # CACHE-007, C-01
     options = CacheOptions(validate_cached_outputs=eager)
     tracker.run(one, outputs=["f"]).outputs["f"].path.unlink()

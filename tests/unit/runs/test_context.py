@@ -57,8 +57,14 @@ def test_the_context_is_passed_under_the_name_given(tracker: Tracker) -> None:
 
     tracker.run(step, execution_options=ExecutionOptions(inject_context="here"))
     assert isinstance(seen[0], RunContext)
+
+
+def test_a_context_name_that_the_function_does_not_have_is_an_error(tracker: Tracker) -> None:
+    # C-12
     with pytest.raises(ValueError, match="'there'"):
-        tracker.run(step, execution_options=ExecutionOptions(inject_context="there"))
+        tracker.run(
+            lambda here: None, "s", execution_options=ExecutionOptions(inject_context="there")
+        )
 
 
 def test_the_folders_of_the_context_are_those_of_the_run(tracker: Tracker) -> None:
@@ -143,19 +149,6 @@ def test_logging_through_the_context_is_logging_into_the_run(tracker: Tracker, r
     assert result.outputs["a"].meta["note"] == "n"
     assert list(tracker.get_run_inputs("r")) == ["late"]
     assert result.run.meta["score"] == 0.5
-
-
-def test_logging_through_the_context_of_an_inner_run_goes_there(
-    tracker: Tracker, raw: Path
-) -> None:
-    # CTX-009: the context belongs to its own run, not to whichever is innermost
-    def outer(_consist_ctx: RunContext) -> None:
-        with tracker.trace("inner", run_id="inner"):
-            _consist_ctx.log_artifact(raw, "k")
-
-    run(tracker, outer)
-    assert list(tracker.get_run_outputs("r")) == ["k"]
-    assert tracker.get_run_outputs("inner") == {}
 
 
 def test_captured_files_are_logged_by_stem_when_the_block_ends(tracker: Tracker) -> None:

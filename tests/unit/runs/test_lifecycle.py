@@ -250,9 +250,7 @@ def test_an_absolute_artifact_folder_outside_needs_permission(
 def test_a_trackers_permission_can_be_taken_back_for_one_run(tmp_path: Path) -> None:
     # TRK-028
     outside = tmp_path / "outside"
-    with Tracker(
-        tmp_path / "r", tmp_path / "d.duckdb", allow_external_paths=True
-    ) as tracker:
+    with Tracker(tmp_path / "r", tmp_path / "d.duckdb", allow_external_paths=True) as tracker:
         tracker.begin_run("a", "m", artifact_dir=outside)
         assert tracker.run_artifact_dir() == outside
         tracker.end_run()
@@ -490,9 +488,7 @@ def test_the_latest_record_is_in_consist_json(tracker: Tracker) -> None:
 
 def test_suspended_cache_options_are_defaults_until_restored(tracker: Tracker) -> None:
     # TRK-044, TRK-045
-    with tracker.start_run(
-        "r", "m", cache_mode="overwrite", cache_hydration="inputs-missing"
-    ):
+    with tracker.start_run("r", "m", cache_mode="overwrite", cache_hydration="inputs-missing"):
         options = tracker.suspend_cache_options()
         assert (options.cache_mode, options.cache_hydration) == ("overwrite", "inputs-missing")
         assert tracker.suspend_cache_options().cache_mode == "reuse"

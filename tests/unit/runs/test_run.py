@@ -384,9 +384,7 @@ def test_the_result_of_a_run_may_be_an_input(tracker: Tracker) -> None:
 
     second = tracker.run(step, inputs={"table": first})
     assert seen == [3]
-    assert [a.id for a in tracker.get_run_inputs(second.run_id).values()] == [
-        first.outputs["f"].id
-    ]
+    assert [a.id for a in tracker.get_run_inputs(second.run_id).values()] == [first.outputs["f"].id]
 
 
 def test_a_missing_input_is_an_error_that_names_key_and_path_and_records_nothing(

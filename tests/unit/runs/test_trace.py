@@ -321,9 +321,7 @@ def test_a_late_input_that_has_changed_makes_the_candidate_invalid(
     assert block() == (True, True)
 
 
-def test_a_late_input_of_a_function_that_has_changed_is_a_miss(
-    tracker: Tracker, raw: Path
-) -> None:
+def test_a_late_input_of_a_function_that_has_changed_is_a_miss(tracker: Tracker, raw: Path) -> None:
     # C-15
     def step() -> pd.DataFrame:
         tracker.log_input(raw, key="late")

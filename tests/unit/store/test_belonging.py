@@ -1,4 +1,4 @@
-"""A database that was deleted, restored, replaced or shared is noticed, and what lacks comes back."""
+"""A database that was deleted, restored, replaced or shared is noticed and made complete."""
 
 from __future__ import annotations
 
@@ -138,7 +138,8 @@ def test_look_ups_in_a_shared_database_that_is_held_say_that_they_are_incomplete
     shared.mkdir()
     shutil.copy2(tmp_path / "ours/db.duckdb", shared / "db.duckdb")
     holder = start(HOLDER, shared)
-    assert holder.stdin and holder.stdout
+    assert holder.stdin
+    assert holder.stdout
     assert holder.stdout.readline() == "held\n"
     store = open_store(shared)
     assert store.candidates("signature of a") == []

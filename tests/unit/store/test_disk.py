@@ -56,10 +56,10 @@ def mounted(kind: str, *arguments: str) -> bool:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Yield a file system of four megabytes."""
+    """Yield a file system of sixteen megabytes."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    if not mounted("-t tmpfs -o size=4m tmpfs", str(folder)):
+    if not mounted("-t tmpfs -o size=16m tmpfs", str(folder)):
         pytest.skip("cannot mount here; the limit on file sizes above stands for it")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
@@ -96,7 +96,7 @@ say(recorded)
 def test_a_full_disk_refuses_records_by_name_and_keeps_those_before(
     small_disk: Path, *, existing: bool
 ) -> None:
-    (small_disk / "ballast").write_bytes(b"x" * 2_000_000)
+    (small_disk / "ballast").write_bytes(b"x" * 7_000_000)
     code = FULL.replace("{existing}", str(existing))
     refused, not_merged, asked, recorded = run_child(code, small_disk)
     assert refused.startswith("refused: cannot write")
@@ -132,10 +132,13 @@ logging.disable()
 from consist.errors import StoreUnwritable
 from consist.settings import Settings
 from consist.store.embedded import EmbeddedStore
-store = EmbeddedStore(folder / "db.duckdb", folder / "runs", Settings(lock_wait=1.0, cache_dir={cache!r}))
+settings = Settings(lock_wait=1.0, cache_dir={cache!r})
+store = EmbeddedStore(folder / "db.duckdb", folder / "runs", settings)
 say(ids(store))
-say([d.run.id for d in store.candidates("signature of merged")], [d.run.id for d in store.candidates("signature of tail")], store.incomplete)
-for action in (lambda: store.append(document("more")), lambda: store.sync(), lambda: store.claim("x")):
+found = [[d.run.id for d in store.candidates("signature of " + n)] for n in ("merged", "tail")]
+say(*found, store.incomplete)
+more = document("more")
+for action in (lambda: store.append(more), lambda: store.sync(), lambda: store.claim("x")):
     try:
         action(); say("worked")
     except StoreUnwritable as error:

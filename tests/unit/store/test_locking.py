@@ -195,7 +195,7 @@ def test_threads_record_ask_and_merge_together(store: EmbeddedStore, tmp_path: P
                 assert done.run.id in ids(store)
                 if n % 4 == number % 4:
                     store.sync()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - told by the main thread
             failures.append(error)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]

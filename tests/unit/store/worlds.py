@@ -57,7 +57,7 @@ def run(name: str = "", **values: Any) -> RunRecord:
 
 
 def document(name: str = "", *, tables: int = 1, **values: Any) -> RunDocument:
-    """One finished run with output tables, a config and a facet, unless ``values`` say otherwise."""
+    """One finished run with output tables, config and facet, unless ``values`` say otherwise."""
     parts = {
         field: values.pop(field)
         for field in ("inputs", "outputs", "config", "facet", "extra")

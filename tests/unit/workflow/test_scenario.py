@@ -266,9 +266,7 @@ def test_inputs_of_the_scenario_are_those_of_its_header(tracker: Tracker, raw: P
     assert list(tracker.get_run_inputs(step.run_id)) == ["data"]
 
 
-def test_an_input_after_the_first_step_or_outside_is_an_error(
-    tracker: Tracker, raw: Path
-) -> None:
+def test_an_input_after_the_first_step_or_outside_is_an_error(tracker: Tracker, raw: Path) -> None:
     # ERR-057
     sc = tracker.scenario("s")
     with pytest.raises(RuntimeError, match="add an input"):
@@ -560,9 +558,7 @@ def test_a_sweep_makes_a_run_and_an_entry_per_variant(tracker: Tracker) -> None:
 
     for attempt in range(2):
         with tracker.scenario("sweep") as sc:
-            hits = [
-                sc.run(step, config={"t": t}, outputs=["r"]).cache_hit for t in (0.3, 0.5, 0.7)
-            ]
+            hits = [sc.run(step, config={"t": t}, outputs=["r"]).cache_hit for t in (0.3, 0.5, 0.7)]
         assert hits == [attempt == 1] * 3
         assert len(tracker.find_runs(parent_id="sweep")) == 3
 

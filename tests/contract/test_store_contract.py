@@ -1,0 +1,111 @@
+"""What every store promises to the rooms above it, with a database and without one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from consist.errors import NoDatabase, StoreUnwritable
+from consist.models.record import LogEvent, decode_document
+from consist.store.snapshots import read_snapshot
+from consist.store.unindexed import UnindexedStore
+from tests.unit.store.worlds import artifact, document, ended, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from consist.store.base import Store
+
+
+@pytest.fixture(params=["embedded", "unindexed"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    run_dir = tmp_path / "runs"
+    run_dir.mkdir()
+    opened: Store = open_store(tmp_path) if request.param == "embedded" else UnindexedStore(run_dir)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def indexed(store: Store) -> Store:
+    """Return a store that can look up and be asked."""
+    if not store.has_database:
+        pytest.skip("promised by stores with a database only")
+    return store
+
+
+def test_append_returns_the_document_that_snapshots_hold(store: Store, tmp_path: Path) -> None:
+    done = document("a/b c")
+    text = store.append(done)
+    assert decode_document(text) == done
+    store.write_snapshot(done.run.id, text)
+    assert read_snapshot(tmp_path / "runs", "a/b c") == done
+
+
+def test_claims_are_never_given_twice(store: Store) -> None:
+    claims = [store.claim("x") for _ in range(3)]
+    assert [claim.attempt for claim in claims] == [1, 2, 3]
+    assert len({claim.run_id for claim in claims}) == 3
+
+
+def test_closing_twice_is_closing_once(store: Store) -> None:
+    store.append(document())
+    store.close()
+    store.close()
+
+
+def test_candidates_come_newest_first(indexed: Store) -> None:
+    for name in ("first", "second"):
+        indexed.append(document(name, signature="s"))
+    assert [found.run.id for found in indexed.candidates("s")] == ["second", "first"]
+    assert indexed.incomplete is None
+
+
+def test_runs_that_are_not_done_are_no_candidates(indexed: Store) -> None:
+    begun = document("a", signature="s", status="running")
+    indexed.append(begun)
+    assert not indexed.candidates("s")
+    indexed.append(ended(begun, "failed"))
+    indexed.append(document("hit", signature="s", meta={"cache_hit": True}))
+    assert not indexed.candidates("s")
+
+
+def test_a_location_tells_its_latest_version(indexed: Store) -> None:
+    old, new = artifact("a"), artifact("a", hash="other bytes")
+    begun = document("a", status="running")
+    indexed.append(begun)
+    indexed.amend(LogEvent(begun.run.uid, "a", "output", (old,)))
+    assert indexed.located(old.location) == old
+    indexed.append(document("b", outputs=(new,)))
+    assert indexed.located(old.location) == new
+    assert indexed.located(("/elsewhere", "./a.csv", None, None)) is None
+
+
+def test_a_question_sees_what_was_acknowledged(indexed: Store) -> None:
+    seen: list[bool] = []
+    indexed.furnish(lambda connection: seen.append(len(str(connection)) > 0))
+    indexed.append(document("a"))
+    with indexed.ask() as connection:
+        assert connection.execute("SELECT id FROM run").fetchall() == [("a",)]
+    assert seen == [True]
+    assert indexed.sync()
+
+
+def test_without_a_database_nothing_is_looked_up(tmp_path: Path) -> None:
+    store = UnindexedStore(tmp_path)
+    store.append(document("a", signature="s"))
+    assert store.candidates("s") == []
+    assert store.located(("", "./a", None, None)) is None
+    assert store.attempts("a") == {}
+    assert store.engine is None
+    with pytest.raises(NoDatabase):
+        store.ask()
+
+
+def test_a_store_that_cannot_write_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store = UnindexedStore(tmp_path / "file")
+    with pytest.raises(StoreUnwritable):
+        store.write_snapshot("a", store.append(document("a")))
