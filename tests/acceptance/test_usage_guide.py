@@ -1,5 +1,7 @@
 """The examples of the usage guide (001), run as printed."""
 
+# ruff: noqa: RET504 - the examples stand as printed
+
 from __future__ import annotations
 
 import json

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         pytest.param(32, 200, marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.parametrize("way", ["store"])
+@pytest.mark.parametrize("way", ["store", "tracker"])
 def test_every_run_of_a_crowd_is_recorded(
     tmp_path: Path, processes: int, runs: int, way: str
 ) -> None:

@@ -32,7 +32,31 @@ def through_store(folder: Path, run_dir: str) -> Runs:
     store.close()
 
 
-WAYS: dict[str, Callable[[Path, str], Runs]] = {"store": through_store}
+def through_tracker(folder: Path, run_dir: str) -> Runs:
+    """Yield a function that does one run as users do, then close."""
+    import consist
+
+    def step(name: str) -> dict[str, Path]:
+        outputs = {key: consist.output_path(key, ext="txt") for key in ("one", "two")}
+        for path in outputs.values():
+            path.write_text(name)
+        return outputs
+
+    with consist.Tracker(
+        run_dir=folder / run_dir, db_path=folder / "db.duckdb", project_root=folder
+    ) as tracker:
+
+        def run(name: str) -> None:
+            result = tracker.run(step, run_id=name, config={"name": name}, outputs=["one", "two"])
+            assert not result.cache_hit
+
+        yield run
+
+
+WAYS: dict[str, Callable[[Path, str], Runs]] = {
+    "store": through_store,
+    "tracker": through_tracker,
+}
 
 
 def main(folder: str, way: str, prefix: str, count: str) -> None:

@@ -27,7 +27,9 @@ class Question:
     content_signature : str or None
         With every input by content; ``None`` if one has no digest.
     keys : frozenset of str
-        Outputs that the run has to have.
+        Outputs that the run has to have, or at least to have declared.
+    strict : bool
+        Whether it has to have them.
     block : bool
         Whether an inline block asks, which executes in any case.
     eager : bool
@@ -37,6 +39,7 @@ class Question:
     signature: str
     content_signature: str | None
     keys: frozenset[str] = frozenset()
+    strict: bool = False
     block: bool = False
     eager: bool = False
 
@@ -58,6 +61,10 @@ class Answer:
     hit: RunDocument | None = None
     matched: str | None = None
     rejected: tuple[str, ...] = field(default=())
+
+
+NOTHING_FOUND = Answer()
+"""The answer where nobody looked."""
 
 
 def find(ws: Workspace, question: Question) -> Answer:
@@ -103,7 +110,7 @@ def _outcome(document: RunDocument) -> frozenset[tuple[str, str | None]]:
 def objection(ws: Workspace, candidate: RunDocument, question: Question) -> str | None:
     """Return why a candidate cannot be given back, or ``None`` if it can."""
     have = {artifact.key for artifact in candidate.outputs}
-    declared = candidate.run.meta.get("declared_outputs", ())
+    declared = () if question.strict else candidate.run.meta.get("declared_outputs", ())
     lacking = question.keys - have - set(declared)
     if lacking:
         return f"has no output {', '.join(sorted(lacking))}"
@@ -185,15 +192,18 @@ class Timing:
 
 
 def log_decision(
-    ws: Workspace, signature: str, *, hit: bool, inputs: int, outputs: int, hydration: str
+    ws: Workspace, signature: str, answer: Answer, *, inputs: int, hydration: str
 ) -> None:
-    """Write the line that ``CONSIST_CACHE_DEBUG=1`` asks for."""
-    if ws.settings.cache_debug:
-        logger.warning(
-            "[cache_debug] hit=%s signature=%s inputs=%d outputs=%d hydration=%s",
-            hit,
-            signature[:12],
-            inputs,
-            outputs,
-            hydration,
-        )
+    """Write the lines that ``CONSIST_CACHE_DEBUG=1`` asks for."""
+    if not ws.settings.cache_debug:
+        return
+    logger.warning(
+        "[cache_debug] hit=%s signature=%s inputs=%d outputs=%d hydration=%s",
+        answer.hit is not None,
+        signature[:12],
+        inputs,
+        0 if answer.hit is None else len(answer.hit.outputs),
+        hydration,
+    )
+    for reason in answer.rejected:
+        logger.warning("[cache_debug] not taken: %s", reason)

@@ -53,7 +53,7 @@ def main() -> None:
     """Run the command line on the arguments of the process."""
     try:
         app(prog_name="consist")
-    except KeyboardInterrupt:  # before or after the command itself
+    except KeyboardInterrupt:  # before or after the command
         sys.exit(INTERRUPTED)
 
 

@@ -141,6 +141,7 @@ def print_lineage(
     KeyError
         If there is no such artifact.
     """
+    ws.check_database("print_lineage")
     tree = get_artifact_lineage(ws, artifact_key_or_id, max_depth=max_depth)
     if tree is None:
         raise UnknownKey(str(artifact_key_or_id), "the database", ())

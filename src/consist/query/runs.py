@@ -87,6 +87,8 @@ def find_run(ws: Workspace, **kwargs: Any) -> Run:
         filters = ", ".join(f"{name}={value!r}" for name, value in kwargs.items())
         count = len(runs) if run_id or not runs else len(_find(ws, limit=1_000, **kwargs))
         problem = NoSingleMatch(count, filters or f"id={run_id!r}")
+        if count == 0:
+            raise hint(problem, "`consist runs` lists what there is")
         raise hint(problem, "find_runs returns all of them, find_latest_run the latest")
     return runs[0]
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from consist.active import ActiveRun, ActiveRunCacheOptions
 from consist.artifacts.log import entity
+from consist.cache.lookup import NOTHING_FOUND, Answer
 from consist.errors import RunAlreadyActive
 from consist.identity import plain
 from consist.models.record import (
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from consist.workspace import Workspace
 
 logger = logging.getLogger("consist.runs")
+
+_REASONS_KEPT = 5
 
 
 # ---------------------------------------------------------------- begin
@@ -55,9 +58,7 @@ def open_run(
     ws: Workspace,
     request: RunRequest,
     identity: Identity | None,
-    hit: RunDocument | None = None,
-    *,
-    matched: str | None = None,
+    answer: Answer = NOTHING_FOUND,
 ) -> ActiveRun:
     """Begin a run: give it its id, make it the active one, and write its start.
 
@@ -69,11 +70,10 @@ def open_run(
         Tracker and request.
     identity : Identity or None
         ``None`` for a scenario's header, which is never looked up.
-    hit : RunDocument, optional
-        The run that is being given back.
-    matched : str, optional
-        What it was found by.
+    answer : Answer, optional
+        The run that is being given back, or why there is none.
     """
+    hit = answer.hit
     parent = _parent(ws, request)
     scenario = parent.record.requested_id if parent is not None and parent.is_header else None
     claim = _claim(ws, request, scenario)
@@ -95,7 +95,7 @@ def open_run(
         git_hash=None if identity is None else identity.code,
         input_hash=None if identity is None else identity.inputs,
         signature=None if identity is None else identity.signature,
-        meta=_meta(ws, request, identity, hit, matched),
+        meta=_meta(ws, request, identity, answer),
         started_at=began if hit is None else request.asked_at,
         created_at=began,
         updated_at=began,
@@ -151,9 +151,9 @@ def _meta(
     ws: Workspace,
     request: RunRequest,
     identity: Identity | None,
-    hit: RunDocument | None,
-    matched: str | None,
+    answer: Answer,
 ) -> dict[str, Any]:
+    hit = answer.hit
     meta: dict[str, Any] = {
         **request.meta,
         "_physical_run_dir": str(ws.run_dir),
@@ -167,13 +167,14 @@ def _meta(
         "artifact_dir": request.artifact_dir,
         "declared_outputs": sorted(request.promised),
         "cache_lookup": None if hit is not None else ws.store.incomplete,
+        "cache_rejected": [] if hit is not None else list(answer.rejected[:_REASONS_KEPT]),
     }
     meta.update({name: value for name, value in optional.items() if value not in (None, {}, [])})
     if identity is not None:
         meta.update(identity.meta)
     if hit is not None:
         meta["cache_hit"], meta["cache_source"] = True, hit.run.id
-        if matched == "content":
+        if answer.matched == "content":
             meta["cache_match"] = "content"
     return meta
 
@@ -219,7 +220,7 @@ def log_meta(ws: Workspace, **kwargs: Any) -> None:
 
 _OWN_META = frozenset(
     {"_physical_run_dir", "mounts", "cache_epoch", "cache_version", "stage", "phase",
-     "artifact_dir", "declared_outputs", "code_identity", "code_identity_extra_deps",
+     "artifact_dir", "declared_outputs", "cache_lookup", "cache_rejected", "code_identity", "code_identity_extra_deps",
      "code_identity_unseen", "consist_hash_inputs", "steps"}
 )  # fmt: skip
 

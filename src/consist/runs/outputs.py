@@ -103,10 +103,11 @@ def record_outputs(ws: Workspace, run: ActiveRun, seen: Watch, value: Any) -> No
     if seen.capture is not None:
         items += _captured(seen.capture)
     log_all(ws, run, items, "output", announce=False)
-    _check_missing(run, request)
+    check_missing(run, request)
 
 
-def _check_missing(run: ActiveRun, request: RunRequest) -> None:
+def check_missing(run: ActiveRun, request: RunRequest) -> None:
+    """Hold a run, executed or given back, to the outputs that it was asked for."""
     produced = {artifact.key for artifact in run.outputs.values()}
     missing = tuple(sorted(request.promised - produced))
     if missing:

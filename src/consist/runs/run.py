@@ -18,7 +18,7 @@ from consist.runs.bind import bind
 from consist.runs.context import RunContext
 from consist.runs.identify import Identity, identify
 from consist.runs.lifecycle import artifact_dir_of, close_run, open_run
-from consist.runs.outputs import record_outputs, watch
+from consist.runs.outputs import check_missing, record_outputs, watch
 from consist.runs.request import resolve_run_invocation
 from consist.types import (
     ArtifactRef,
@@ -124,7 +124,8 @@ def run(
         By default the run that this one is begun in.
     outputs : iterable of str, optional
         Keys of what the function returns: a frame, series or path for one key, a mapping by key,
-        or a list in the order of the keys.
+        or a list in the order of the keys. Without keys, a function may return nothing, a path,
+        an artifact, or a mapping of these; anything else is a ``TypeError`` once it has run.
     output_paths : mapping, optional
         Files that the function writes, by key. A relative path may mean the run folder or the
         current one; the one that this run wrote is meant.
@@ -175,7 +176,7 @@ def execute_run(ws: Workspace, arguments: RunArguments) -> RunResult:
         timing.log()
         return result
     timing.log()
-    return _execute(ws, request, identity)
+    return _execute(ws, request, identity, answer)
 
 
 # ---------------------------------------------------------------- look up
@@ -191,6 +192,7 @@ def look_up(ws: Workspace, request: RunRequest, identity: Identity) -> Answer:
             signature=identity.signature,
             content_signature=identity.content_signature,
             keys=request.promised,
+            strict=request.output_missing == "error",
             block=request.block,
             eager=request.cache.eager,
         ),
@@ -202,9 +204,8 @@ def report(ws: Workspace, request: RunRequest, identity: Identity, answer: Answe
     log_decision(
         ws,
         identity.signature,
-        hit=answer.hit is not None,
+        answer,
         inputs=len(identity.used),
-        outputs=0 if answer.hit is None else len(answer.hit.outputs),
         hydration=request.cache.hydration,
     )
 
@@ -213,8 +214,9 @@ def report(ws: Workspace, request: RunRequest, identity: Identity, answer: Answe
 
 
 def _give_back(ws: Workspace, request: RunRequest, identity: Identity, answer: Answer) -> RunResult:
-    run = open_run(ws, request, identity, answer.hit, matched=answer.matched)
+    run = open_run(ws, request, identity, answer)
     try:
+        check_missing(run, request)
         copied = hydrate_outputs(ws, run, request)
         tell_outputs(run)
     except BaseException as error:
@@ -259,8 +261,8 @@ def _copied_meta(copied: Mapping[str, str]) -> dict[str, Any]:
 # ---------------------------------------------------------------- miss
 
 
-def _execute(ws: Workspace, request: RunRequest, identity: Identity) -> RunResult:
-    run = open_run(ws, request, identity)
+def _execute(ws: Workspace, request: RunRequest, identity: Identity, answer: Answer) -> RunResult:
+    run = open_run(ws, request, identity, answer)
     try:
         note_changed_code(ws, run)
         prepare_inputs(ws, run, request)

@@ -166,7 +166,7 @@ def begin(ws: Workspace, request: RunRequest) -> tuple[ActiveRun, Watch]:
     timing.log()
     report(ws, request, identity, answer)
     seen = watch(ws, request)
-    run = open_run(ws, request, identity, answer.hit, matched=answer.matched)
+    run = open_run(ws, request, identity, answer)
     try:
         if run.hit is None:
             note_changed_code(ws, run)

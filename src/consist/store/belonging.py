@@ -66,7 +66,9 @@ class Belonging:
             self.doubt, self.refill = None, False
         elif stamp is None:
             self.doubt, self.refill = None, self.state.generation > 0
-        elif stamp != self._looked_like or self.doubt is not None:
+        elif stamp == self._looked_like and self.doubt is None:
+            return
+        elif not self.database.is_being_merged:  # the merger looks for itself, and notes it
             self._examine(stamp, wait)
 
     def _examine(self, stamp: Stamp, wait: float) -> None:

@@ -145,6 +145,14 @@ class Database:
 
     # ------------------------------------------------------------ writing
 
+    @property
+    def is_being_merged(self) -> bool:
+        """Whether a process of ours writes to the file just now."""
+        probe = FileLock(self._lock.path)
+        free = probe.acquire(shared=True)
+        probe.release()
+        return not free
+
     @contextmanager
     def alone(self, wait: float) -> Generator[bool]:
         """Keep every other thread and process of ours away; yield whether that was possible."""

@@ -86,6 +86,8 @@ class Lookups:
         return True
 
     def _rebuild(self) -> bool:
+        if self.belonging.refill:
+            return self._give_up("the database lacks runs that it once had, until the next merge")
         if time.monotonic() < self._retry_at:
             return False
         try:

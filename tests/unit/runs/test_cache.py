@@ -1,5 +1,7 @@
 """What is a hit and what is not."""
 
+# ruff: noqa: PLW0108 - the name of the parameter is what binds
+
 from __future__ import annotations
 
 import logging

@@ -1,5 +1,7 @@
 """The context that a step may ask for."""
 
+# ruff: noqa: ARG005 - stand-ins take the arguments of what they stand for
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -54,7 +54,7 @@ def test_a_run_that_began_is_there_before_it_ends(tracker: Tracker) -> None:
 
 
 def test_the_first_seven_arguments_are_positional(tracker: Tracker, raw: Path) -> None:
-    # TRK-020
+    # TRK-020, TRK-023, TRK-024
     tracker.begin_run("r", "m", {"a": 1}, [raw], ["t"], "why", "overwrite")
     tracker.end_run()
     run = tracker.get_run("r")

@@ -1,5 +1,7 @@
 """What a step gives back becomes outputs."""
 
+# ruff: noqa: PLW0108 - the name of the parameter is what binds
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,9 @@
 """``Tracker.run``: what it accepts, what it gives back, what it records."""
 
+# ruff: noqa: ARG005 - stand-ins take the arguments of what they stand for
+# ruff: noqa: PLW0108 - the name of the parameter is what binds
+# ruff: noqa: PT012 - the block is what has to fail
+
 from __future__ import annotations
 
 import inspect
@@ -911,3 +915,14 @@ def test_a_closed_tracker_refuses_to_run(tracker: Tracker) -> None:
     tracker.close()
     with pytest.raises(RuntimeError, match="closed"):
         tracker.run(frame, outputs=["f"])
+
+
+@pytest.mark.parametrize("option", ["input_keys", "optional_input_keys"])
+def test_input_keys_outside_a_scenario_are_accepted_and_deprecated(
+    tracker: Tracker, raw: Path, option: str
+) -> None:
+    # DEP-006: in favour of inputs=
+    given: dict[str, Any] = {option: ["raw.csv"]}
+    with pytest.warns(DeprecationWarning, match="inputs"):
+        result = tracker.run(frame, outputs=["f"], **given)
+    assert [a.path for a in tracker.get_run_inputs(result.run_id).values()] == [raw]

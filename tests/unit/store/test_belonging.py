@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -223,3 +224,40 @@ def test_an_index_behind_reads_merged_journals_and_not_the_database(tmp_path: Pa
         patched.setattr("consist.store.lookups.learn_all", None)
         assert there.candidates("signature of b")
     there.close()
+
+
+def test_without_index_and_with_an_old_database_look_ups_say_that_they_are_incomplete(
+    tmp_path: Path,
+) -> None:
+    recorded(tmp_path, "a")
+    shutil.copy2(tmp_path / "db.duckdb", tmp_path / "yesterday")
+    for name in "bcd":
+        recorded(tmp_path, name)
+    shutil.copy2(tmp_path / "yesterday", tmp_path / "db.duckdb")
+    for path in (tmp_path / "db.duckdb.journal").glob("index.sqlite*"):
+        path.unlink()
+    store = open_store(tmp_path)
+    assert not store.candidates("signature of b")
+    assert "until the next merge" in (store.incomplete or "")
+    assert store.sync()
+    store.lookups._retry_at = 0.0  # otherwise a second from now
+    assert store.candidates("signature of b")
+    assert store.incomplete is None
+    store.close()
+
+
+def test_look_ups_do_not_wait_for_a_merge(tmp_path: Path) -> None:
+    recorded(tmp_path, "a")
+    store, other = open_store(tmp_path), open_store(tmp_path, "other")
+    record(other, document("b"))
+    with other.database.alone(1.0), other.database.writing(1.0) as connection:
+        assert connection is not None
+        connection.execute("CREATE TABLE consist_db.something AS SELECT 1 AS x")
+        connection.execute("CHECKPOINT consist_db")
+        began = time.perf_counter()
+        assert store.candidates("signature of b")
+        assert not store.candidates("signature of nobody")
+        assert time.perf_counter() - began < 0.2
+        assert store.incomplete is None
+    store.close()
+    other.close()

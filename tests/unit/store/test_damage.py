@@ -12,7 +12,7 @@ from consist.errors import SnapshotMissing, StoreDamaged, StoreTooNew
 from consist.models.record import encode, encode_run_event
 from consist.store.frames import frame
 from consist.store.snapshots import iter_snapshots, read_snapshot
-from tests.unit.store.children import run_child
+from tests.unit.store.children import run_child, start
 from tests.unit.store.worlds import document, ids, merged, open_store, record, table
 
 if TYPE_CHECKING:
@@ -28,15 +28,16 @@ os._exit(9)
 """
 
 
+def left_in(folder: Path) -> Path:
+    """Return the journal of a process that recorded three runs and vanished."""
+    start(KILLED, folder).communicate()
+    (left,) = (folder / "db.duckdb.journal").glob("*.journal")
+    return left
+
+
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
-    """Return the journal of a process that recorded three runs and vanished."""
-    from tests.unit.store.children import start
-
-    child = start(KILLED, tmp_path)
-    child.communicate()
-    (left,) = (tmp_path / "db.duckdb.journal").glob("*.journal")
-    return left
+    return left_in(tmp_path)
 
 
 def asked_and_merged(folder: Path) -> list[str]:
@@ -124,16 +125,15 @@ store.close()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody who may not read")
-def test_an_unreadable_journal_is_named_once_and_left(journal: Path, tmp_path: Path) -> None:
+def test_an_unreadable_journal_is_named_once_and_left(public: Path) -> None:
+    journal = left_in(public)
     bad = journal.with_name("20260101T000000-1-00000000000000ff.journal")
     bad.write_bytes(journal.read_bytes())
     bad.chmod(0o600)
-    for path in (tmp_path, *tmp_path.rglob("*")):
+    for path in (public, *public.rglob("*")):
         if path != bad:
             os.chown(path, 65534, 65534)
-    for parent in tmp_path.parents[:3]:
-        parent.chmod(0o755)
-    lines = run_child(UNREADABLE, tmp_path)
+    lines = run_child(UNREADABLE, public)
     assert sum("Permission denied" in line for line in lines) == 1, lines
     assert "['a', 'b', 'c'] True ['a', 'b', 'c'] True" in lines
     assert lines[-1] == "['a', 'b', 'c', 'mine']"

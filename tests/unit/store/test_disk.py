@@ -168,15 +168,13 @@ os.setgroups([]); os.setgid(65534); os.setuid(65534)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody without permission")
-def test_somebody_without_permission_can_ask(tmp_path: Path) -> None:
-    folder = tmp_path / "mine"
+def test_somebody_without_permission_can_ask(public: Path) -> None:
+    folder = public / "mine"
     store = open_store(folder)
     record(store, document("merged"))
     store.sync()
     record(store, document("tail"))
-    for parent in folder.parents[:4]:
-        parent.chmod(0o755)
-    cache = tmp_path / "cache"
+    cache = public / "cache"
     cache.mkdir()
     cache.chmod(0o777)
     check_read_only(run_child(WARM + READ_ONLY.format(cache=str(cache)), folder))

@@ -34,7 +34,7 @@ def filled(folder: Path, runs: int) -> EmbeddedStore:
 
 
 def test_appends_and_look_ups_cost_the_same_in_a_large_store(tmp_path: Path) -> None:
-    small, large = filled(tmp_path / "small", 100), filled(tmp_path / "large", 5_000)
+    small, large = filled(tmp_path / "small", 100), filled(tmp_path / "large", 3_000)
     done = [document() for _ in range(200)]
     for action in (
         lambda store: [store.append(one) for one in done],

@@ -1,5 +1,8 @@
 """Scenarios: a header run, its steps, and the coupler between them."""
 
+# ruff: noqa: ARG005 - stand-ins take the arguments of what they stand for
+# ruff: noqa: PT012 - the block is what has to fail
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -489,7 +492,7 @@ def test_a_declared_coupler_key_of_a_block_counts(tracker: Tracker) -> None:
 
 
 def test_outputs_of_steps_are_in_the_coupler(tracker: Tracker) -> None:
-    # COUP-020, SCN-017, SCN-036
+    # COUP-020, SCN-015, SCN-017, SCN-036
     with tracker.scenario("s") as sc:
         sc.run(one, outputs=["f"])
         assert isinstance(sc.coupler.require("f"), Artifact)
@@ -705,3 +708,17 @@ def test_a_ref_to_nothing_names_what_there_is(tracker: Tracker) -> None:
         consist.refs((result, "a"), (result, "a"))
     with pytest.raises(TypeError, match="int"):
         consist.ref(5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("labels", [{"iteration": 0}, {"iteration": 0, "year": 2030}])
+def test_variants_of_one_step_and_iteration_keep_their_outputs(
+    tracker: Tracker, labels: dict[str, int]
+) -> None:
+    # SCN-039, SCN-046: a sweep inside one iteration
+    def step(rate: int) -> pd.DataFrame:
+        return pd.DataFrame({"rate": [rate]})
+
+    with tracker.scenario("s") as sc:
+        results = [sc.run(step, config={"rate": rate}, outputs=["f"], **labels) for rate in (1, 2)]
+    values = [tracker.load_df(result.outputs["f"])["rate"].tolist() for result in results]
+    assert values == [[1], [2]]
