@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from consist.errors import NoActiveRun
 from consist.models.record import (
     NULL,
@@ -29,8 +31,7 @@ from consist.models.record import (
 Listener = Callable[[ArtifactRecord, Direction], None]
 
 
-@dataclass(frozen=True)
-class ActiveRunCacheOptions:
+class ActiveRunCacheOptions(msgspec.Struct, frozen=True):
     """How the active run treats cached results.
 
     Attributes
@@ -86,7 +87,7 @@ class ActiveRun:
     persisted: bool = True
     is_header: bool = False
     is_open: bool = True
-    cache_options: ActiveRunCacheOptions = ActiveRunCacheOptions()
+    cache_options: ActiveRunCacheOptions = field(default_factory=ActiveRunCacheOptions)
     allow_external: bool = False
     listeners: list[Listener] = field(default_factory=list[Listener])
     steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, TypeVar
+
+import msgspec
 
 from consist.errors import InvalidMetadata, UsageError, WrongType, hint
 
@@ -16,8 +17,7 @@ ATTRIBUTE = "__consist_step__"
 REQUIRED_ATTRIBUTE = "__consist_runtime_required__"
 
 
-@dataclass(frozen=True, kw_only=True)
-class StepDefinition:
+class StepDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """Defaults that :func:`define_step` attached to a function.
 
     Any field may also be a function of one :class:`StepContext`, called when the step is run.
@@ -49,7 +49,7 @@ class StepDefinition:
     load_inputs: Any = None
     inject_context: Any = None
     tags: Any = None
-    extra: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    extra: Mapping[str, Any] = MappingProxyType({})
 
     def resolve(self, name: str, context: StepContext) -> Any:
         """Return one field, computed if it was given as a function."""
@@ -60,7 +60,7 @@ class StepDefinition:
 
 
 _EMPTY = StepDefinition()
-_FIELDS = frozenset(f.name for f in fields(StepDefinition)) - {"extra"}
+_FIELDS = frozenset(StepDefinition.__struct_fields__) - {"extra"}
 
 
 def define_step(**kwargs: Any) -> Callable[[F], F]:
@@ -145,8 +145,7 @@ def check_runtime_kwargs(function: object, given: Mapping[str, Any]) -> None:
         raise hint(error, "pass them as execution_options=ExecutionOptions(runtime_kwargs={...})")
 
 
-@dataclass(frozen=True, kw_only=True)
-class StepContext:
+class StepContext(msgspec.Struct, frozen=True, kw_only=True):
     """What a computed default may know about the run that is about to begin."""
 
     func_name: str
@@ -156,7 +155,7 @@ class StepContext:
     phase: str | None = None
     stage: str | None = None
     consist_workspace: Any = None
-    runtime_kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    runtime_kwargs: Mapping[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         """Return an attribute or runtime argument by name."""
@@ -167,7 +166,7 @@ class StepContext:
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return an attribute or runtime argument by name, or ``default``."""
-        if name in {f.name for f in fields(self)}:
+        if name in self.__struct_fields__:
             return getattr(self, name)
         return self.runtime_kwargs.get(name, default)
 

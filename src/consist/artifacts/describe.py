@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+
+import msgspec
 
 from consist.active import ActiveRun
 from consist.errors import HashMismatch
-from consist.models.record import ArtifactRecord, Direction, content_id
+from consist.models.record import ArtifactRecord, Direction, content_id, new_uuid
 from consist.types import PathLike
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("consist.artifacts")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Named:
+class Named(msgspec.Struct, frozen=True, kw_only=True):
     """A file that is to be recorded, and what the caller says of it.
 
     ``content_hash`` replaces the digest of the bytes; with ``validate`` it is compared with them,
@@ -38,7 +37,7 @@ class Named:
     content_hash: str | None = None
     force: bool = False
     validate: bool = False
-    meta: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    meta: Mapping[str, Any] = {}
 
 
 def describe(
@@ -85,7 +84,7 @@ def _fresh(
     if mount is not None:
         meta["mount_scheme"], meta["mount_root"] = mount
     return ArtifactRecord(
-        id=str(uuid4()),
+        id=new_uuid(),
         key=item.key,
         container_uri=location.uri,
         root=location.root,

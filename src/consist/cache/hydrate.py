@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from consist.errors import FileGone, PathEscape, UsageError, hint
 from consist.files.transfer import copy
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("consist.cache")
 
 
-@dataclass(frozen=True)
-class Copy:
+class Copy(msgspec.Struct, frozen=True):
     """One file or folder to be copied."""
 
     key: str
@@ -27,8 +27,7 @@ class Copy:
     destination: Path
 
 
-@dataclass(frozen=True, kw_only=True)
-class HydrationRequest:
+class HydrationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Which cached outputs are wanted where.
 
     Attributes

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from consist.models.record import ArtifactRecord, RunDocument
 
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("consist.cache")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What is looked for.
 
     Attributes
@@ -44,8 +44,7 @@ class Question:
     eager: bool = False
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What was found.
 
     Attributes
@@ -60,7 +59,7 @@ class Answer:
 
     hit: RunDocument | None = None
     matched: str | None = None
-    rejected: tuple[str, ...] = field(default=())
+    rejected: tuple[str, ...] = ()
 
 
 NOTHING_FOUND = Answer()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
 
-@dataclass(frozen=True)
-class PreparedCall:
+
+class PreparedCall(msgspec.Struct, frozen=True):
     """A call whose arguments are all there.
 
     Attributes
@@ -22,8 +22,8 @@ class PreparedCall:
     """
 
     fn: Callable[..., Any] | None
-    kwargs: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    kwargs: Mapping[str, Any] = {}
+    options: Mapping[str, Any] = {}
 
 
 class Executor(Protocol):

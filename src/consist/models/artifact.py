@@ -12,7 +12,7 @@ from pydantic import PrivateAttr
 from sqlalchemy import JSON
 from sqlmodel import Field
 
-from consist.models.base import ConsistModel, UTCDateTime, UUIDText
+from consist.models.base import ConsistModel, UTCDateTime, UUIDText, instance_of
 from consist.models.record import ArtifactRecord
 
 __all__ = ["Artifact", "ArtifactContent"]
@@ -79,7 +79,7 @@ class Artifact(ConsistModel, table=True):
         for name in ("id", "content_id", "parent_artifact_id"):
             values[name] = None if values[name] is None else UUID(values[name])
         values["meta"] = dict(record.meta)
-        return cls(**values).bind(resolver)
+        return instance_of(cls, values).bind(resolver)
 
     def bind(self, resolver: Resolver | None) -> Artifact:
         """Let :attr:`path` be found by ``resolver``, and return self."""

@@ -6,11 +6,11 @@ Users' SQLModel classes live in ``SQLModel.metadata``; ours must not be created 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import DateTime, Dialect, String, TypeDecorator
-from sqlalchemy.orm import registry
+from sqlalchemy.orm import class_mapper, registry
 from sqlmodel import SQLModel
 
 consist_registry = registry()
@@ -18,6 +18,26 @@ consist_registry = registry()
 
 class ConsistModel(SQLModel, registry=consist_registry):
     """Base of the tables of the provenance database."""
+
+
+E = TypeVar("E", bound="ConsistModel")
+
+
+def instance_of(model: type[E], values: dict[str, Any]) -> E:
+    """Return an object with these column values, all of them given.
+
+    SQLModel's own constructor sets each one through the ORM's instrumentation, for a change that
+    nobody will flush; this takes a tenth of the time.
+    """
+    instance: Any = class_mapper(model).class_manager.new_instance()
+    instance.__dict__.update(values)
+    for name, value in _PYDANTIC_STATE.items():
+        object.__setattr__(instance, name, value() if callable(value) else value)
+    object.__setattr__(instance, "__pydantic_fields_set__", set(values))
+    return instance
+
+
+_PYDANTIC_STATE: dict[str, Any] = {"__pydantic_extra__": None, "__pydantic_private__": dict}
 
 
 class UUIDText(TypeDecorator[UUID]):

@@ -6,9 +6,10 @@ journal record and, indented, the JSON snapshot of the run, so that either can r
 
 from __future__ import annotations
 
+import hashlib
+import os
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
-from uuid import UUID, uuid5
 
 import msgspec
 
@@ -22,7 +23,7 @@ Raw = msgspec.Raw
 NULL = msgspec.Raw(b"null")
 """JSON null, embedded where a document has no such part."""
 
-_CONTENT_NAMESPACE = UUID("6b1f1b0e-6f0b-4c39-9d5e-0d6d5a4c7a11")
+_CONTENT_NAMESPACE = bytes.fromhex("6b1f1b0e6f0b4c399d5e0d6d5a4c7a11")
 
 
 class ArtifactRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,4 +215,19 @@ def indent(document: bytes) -> bytes:
 
 def content_id(digest: str | None, driver: str) -> str | None:
     """Return the id that all artifacts of equal bytes and driver share, if a digest is known."""
-    return None if digest is None else str(uuid5(_CONTENT_NAMESPACE, f"{driver}:{digest}"))
+    if digest is None:
+        return None
+    name = hashlib.sha1(_CONTENT_NAMESPACE + f"{driver}:{digest}".encode(), usedforsecurity=False)
+    return _uuid_text(bytearray(name.digest()[:16]), 5)
+
+
+def new_uuid() -> str:
+    """Return a random UUID as text; the standard library's module costs more to import."""
+    return _uuid_text(bytearray(os.urandom(16)), 4)
+
+
+def _uuid_text(octets: bytearray, version: int) -> str:
+    octets[6] = octets[6] & 0x0F | version << 4
+    octets[8] = octets[8] & 0x3F | 0x80
+    text = octets.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

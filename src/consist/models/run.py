@@ -12,7 +12,7 @@ from sqlalchemy import JSON
 from sqlmodel import Field
 
 from consist.models.artifact import Artifact, Resolver
-from consist.models.base import ConsistModel, UTCDateTime, UUIDText
+from consist.models.base import ConsistModel, UTCDateTime, UUIDText, instance_of
 from consist.models.record import RunDocument, RunRecord
 
 __all__ = ["ConsistRecord", "Run", "RunArtifactLink", "RunBindingInvocation", "RunExtra"]
@@ -95,7 +95,7 @@ class Run(ConsistModel, table=True):
         """Make the entity of a record."""
         values = {name: getattr(record, name) for name in record.__struct_fields__}
         values["tags"], values["meta"] = list(record.tags), dict(record.meta)
-        return cls(**values)
+        return instance_of(cls, values)
 
     def to_record(self) -> RunRecord:
         """Return the frozen record of this entity."""

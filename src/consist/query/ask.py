@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from sqlalchemy import CursorResult, select
 
 from consist.models.artifact import Artifact
-from consist.models.base import ConsistModel
+from consist.models.base import ConsistModel, instance_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine, Executable
@@ -91,7 +91,7 @@ def fetch_all(ws: Workspace, model: type[M], statement: Any) -> list[M]:
 
 def entity(ws: Workspace, model: type[M], values: dict[str, Any]) -> M:
     """Return an object of a row's values by column; an artifact knows its path."""
-    found = model(**values)
+    found = instance_of(model, values)
     if isinstance(found, Artifact):
         found.bind(ws.path_of)
     return found

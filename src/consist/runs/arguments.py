@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from consist.models.record import FacetRecord
 from consist.types import CacheOptions, ExecutionOptions, OutputPolicyOptions
@@ -13,8 +14,7 @@ from consist.types import CacheOptions, ExecutionOptions, OutputPolicyOptions
 Mapped = Mapping[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunArguments:
+class RunArguments(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a caller may say of a run; absent is ``None``.
 
     ``block`` tells an inline block or manual run, whose outputs the code around it decides, from
@@ -58,14 +58,13 @@ class RunArguments:
     allow_external_paths: bool | None = None
     materialize_cached_output_paths: Mapped | None = None
     materialize_cached_outputs_dir: Any = None
-    meta: Mapped = field(default_factory=dict[str, Any])
+    meta: Mapped = {}
     block: bool = False
     manual: bool = False
     header: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class GivenInput:
+class GivenInput(msgspec.Struct, frozen=True, kw_only=True):
     """One declared input.
 
     Attributes
@@ -83,8 +82,7 @@ class GivenInput:
     bound: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class CachePlan:
+class CachePlan(msgspec.Struct, frozen=True, kw_only=True):
     """Cache options with every default filled in."""
 
     mode: str = "reuse"
@@ -98,8 +96,7 @@ class CachePlan:
     outputs_dir: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunRequest:
+class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A run that is about to be identified; checked, complete and frozen."""
 
     fn: Callable[..., Any] | None

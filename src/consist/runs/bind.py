@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from consist.artifacts.load import load, load_df, materialized_path
 from consist.artifacts.log import entity
@@ -24,8 +25,7 @@ _PATH_NAMES = frozenset({"Path", "pathlib.Path", "PurePath", "pathlib.PurePath"}
 _ARTIFACT_NAMES = frozenset({"Artifact", "consist.Artifact"})
 
 
-@dataclass(frozen=True)
-class Parameters:
+class Parameters(msgspec.Struct, frozen=True):
     """What has to be known of a function's parameters."""
 
     kinds: Mapping[str, str]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from consist import identity
 from consist.artifacts.describe import Named, describe, local_path
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 _PACKAGE = str(Path(__file__).parent.parent)
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(msgspec.Struct, frozen=True):
     """A declared input and the artifact it is."""
 
     name: str | None
@@ -36,8 +36,7 @@ class Input:
     managed: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Digests of a run, and what is recorded about how they came about."""
 
     code: str

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import secrets
+import os
 import threading
 import time
 from datetime import UTC, datetime, timedelta
-from urllib.parse import quote
 
-_MAX_PREFIX = 200  # encoded bytes; file names have 255, for prefix, suffix and extension
+_ROOM = 200  # bytes of a file name, which has 255; the suffix and a temporary name must fit too
 _clock_lock = threading.Lock()
 _latest = datetime.min.replace(tzinfo=UTC)
 
@@ -22,16 +20,27 @@ def now() -> datetime:
         return _latest
 
 
+def new_uid() -> str:
+    """Return the internal id of a run: 128 random bits."""
+    return os.urandom(16).hex()
+
+
 def automatic_id(name: str, scenario: str | None = None) -> str:
     """Return an id that nobody else makes: the name and 80 bits, ordered by time."""
-    stamp = int(time.time() * 1000).to_bytes(6, "big")[1:]
-    suffix = base64.b32hexencode(stamp + secrets.token_bytes(5)).decode().lower()
+    milliseconds = int(time.time() * 1000) & 0xFF_FFFF_FFFF
+    suffix = f"{milliseconds:010x}{os.urandom(5).hex()}"
     prefix = name if scenario is None else f"{scenario}_{name}"
     return f"{_fitting(prefix.replace('~', '-')[:120])}_{suffix}"
 
 
 def _fitting(prefix: str) -> str:
     """Return as much of a name as fits into a file name, however its letters are encoded."""
-    while prefix and len(quote(prefix)) > _MAX_PREFIX:
+    while sum(map(_encoded_length, prefix)) > _ROOM:
         prefix = prefix[:-1]
     return prefix
+
+
+def _encoded_length(letter: str) -> int:
+    if letter.isascii():
+        return 1 if letter.isalnum() or letter in "_-." else 3
+    return 12

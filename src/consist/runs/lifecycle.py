@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from consist.active import ActiveRun, ActiveRunCacheOptions
 from consist.artifacts.log import entity
@@ -23,7 +22,7 @@ from consist.models.record import (
 )
 from consist.runs.arguments import RunRequest
 from consist.runs.identify import Identity
-from consist.runs.ids import automatic_id, now
+from consist.runs.ids import automatic_id, new_uid, now
 from consist.store.claims import Claim
 from consist.store.locks import this_process
 
@@ -80,7 +79,7 @@ def open_run(
     began = now()
     record = RunRecord(
         id=claim.run_id,
-        uid=uuid4().hex,
+        uid=new_uid(),
         requested_id=claim.requested_id,
         attempt=claim.attempt,
         parent_run_id=request.parent_run_id if parent is None else parent.run_id,
@@ -220,8 +219,8 @@ def log_meta(ws: Workspace, **kwargs: Any) -> None:
 
 _OWN_META = frozenset(
     {"_physical_run_dir", "mounts", "cache_epoch", "cache_version", "stage", "phase",
-     "artifact_dir", "declared_outputs", "cache_lookup", "cache_rejected", "code_identity", "code_identity_extra_deps",
-     "code_identity_unseen", "consist_hash_inputs", "steps"}
+     "artifact_dir", "declared_outputs", "cache_lookup", "cache_rejected", "code_identity",
+     "code_identity_extra_deps", "code_identity_unseen", "consist_hash_inputs", "steps"}
 )  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from consist.active import ActiveRun
 from consist.artifacts.describe import Named, local_path
 from consist.artifacts.keys import check_key, key_from
@@ -67,8 +69,7 @@ class OutputCapture:
 # ---------------------------------------------------------------- around a step
 
 
-@dataclass
-class Watch:
+class Watch(msgspec.Struct):
     """What the files of a step looked like before it ran."""
 
     request: RunRequest

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from consist.store.base import Store
 
 
+# At exit Python empties every module still alive, but not the namespace of a module already gone
+# of which a function is still registered somewhere. duckdb_sqlalchemy is such a module once pyarrow
+# has met a pandas frame: pyarrow.lib never lets go of pandas, from where typing's shared
+# `_overload_dummy` leads to SQLAlchemy's ORM, to what duckdb_sqlalchemy registered there, to its
+# namespace and to DuckDB's types, on whose "leaks" nanobind prints 80 lines to standard error.
+# Holding itself, the module lives as long as its namespace, and Python empties it like any other.
+duckdb_sqlalchemy.__dict__["_consist_keeps_alive"] = duckdb_sqlalchemy
+
+
 class _AttachedConnection(duckdb_sqlalchemy.ConnectionWrapper):
     """A connection of the in-memory instance that holds the file only until it is closed."""
 

@@ -14,7 +14,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
-from io import BufferedReader
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,7 +62,7 @@ def read_frames(path: Path, offset: int = 0, *, resync: bool = False) -> Iterato
         If the file is there and cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             file.seek(offset)
             yield from _frames(_Window(file, offset), resync=resync)
     except FileNotFoundError:
@@ -72,7 +72,7 @@ def read_frames(path: Path, offset: int = 0, *, resync: bool = False) -> Iterato
 class _Window:
     """A sliding view of a file that grows at its end and is dropped at its beginning."""
 
-    def __init__(self, file: BufferedReader, offset: int) -> None:
+    def __init__(self, file: FileIO, offset: int) -> None:
         self._file, self.offset, self._data, self._at = file, offset, b"", 0
         self._size = os.fstat(file.fileno()).st_size
 
@@ -89,9 +89,13 @@ class _Window:
             return False
         missing = self._at + length - len(self._data)
         if missing > 0:
-            more = self._file.read(max(missing, _CHUNK))
-            self._data, self._at = self._data[self._at :] + more, 0
+            self._data, self._at = self._data[self._at :] + self._more(missing), 0
         return self._at + length <= len(self._data)
+
+    def _more(self, wanted: int) -> bytes:
+        # Often there are a few hundred bytes to read, for which no large buffer need be made.
+        left = self._size - self._file.tell()
+        return self._file.read(max(0, min(max(wanted, _CHUNK), left)))
 
     def skip(self, length: int) -> None:
         """Move on."""
@@ -106,7 +110,7 @@ class _Window:
                 self.skip(found + 1 - self._at)
                 return True
             self.skip(len(self._data) - self._at)
-            self._data, self._at = self._file.read(_CHUNK), 0
+            self._data, self._at = self._more(0), 0
             if not self._data:
                 return False
 

@@ -7,10 +7,10 @@ stays in memory until it is written in bulk, together with how far each journal 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -27,7 +27,7 @@ from consist.models.record import (
     encode,
     replace,
 )
-from consist.store.index_file import IndexFile, Lines
+from consist.store.index_file import WRITE, IndexFile, Lines
 
 _MEMORY_LIMIT = 4_096
 _ENDED_BADLY = frozenset({"failed", "interrupted"})
@@ -69,6 +69,8 @@ class Index:
         self._locations: dict[Location, ArtifactRecord] = {}
         self._attempts: dict[str, dict[int, Attempt]] = {}
         self._superseded: set[str] = set()
+        self._unwritten: dict[str, list[tuple[str, tuple[Any, ...]]]] = {}
+        self._source = ""
         self._pending = 0
 
     # ------------------------------------------------------------ learning
@@ -76,6 +78,7 @@ class Index:
     def learn(self, event: Event, token: str, position: int) -> None:
         """Take in an event that ends at ``position`` of a journal."""
         with self._lock:
+            self._source = token
             match event:
                 case RunEvent(doc=document):
                     self._learn_document(document)
@@ -91,6 +94,7 @@ class Index:
     def learn_document(self, document: RunDocument) -> None:
         """Take in a run that no journal tells of (any more)."""
         with self._lock:
+            self._source = ""
             self._learn_document(document)
             self._learned()
 
@@ -108,7 +112,11 @@ class Index:
         self._pending += 1
         if self._pending >= _MEMORY_LIMIT:
             self._pending = 0  # if it fails now, the next try is as far away again
-            self.persist()
+            self.persist(wait=0.0)
+
+    def _note(self, what: str, *values: Any) -> None:
+        """Keep what has to be written, with the journal that it comes from."""
+        self._unwritten.setdefault(self._source, []).append((what, values))
 
     def _learn_document(self, document: RunDocument) -> None:
         run, extra = document.run, document.extra
@@ -124,9 +132,11 @@ class Index:
             light = replace(document, config=NULL, cached_run=NULL, facet=None)
             for signature in {run.signature, extra.content_signature} - {None}:
                 self._candidates.setdefault(str(signature), {})[run.uid] = light
+                self._note("candidate", signature, run.uid, light)
                 self._found.pop(str(signature), None)
         elif run.status in _ENDED_BADLY:
             self._superseded.add(run.uid)
+            self._note("superseded", run.uid)
             for signature in (run.signature, extra.content_signature):
                 self._found.pop(str(signature), None)
 
@@ -141,16 +151,21 @@ class Index:
         known = numbers.get(run.attempt)
         if known is None or known.uid != run.uid or run.status != "running":
             numbers[run.attempt] = Attempt(run.attempt, run.uid, run.status)
+            self._note("attempt", run.requested_id, run.attempt, run.uid, run.status)
 
     def _learn_locations(self, artifacts: Iterable[ArtifactRecord]) -> None:
         for artifact in artifacts:
             known = self._locations.get(artifact.location)
             if known is None or known.created_at <= artifact.created_at:
                 self._locations[artifact.location] = artifact
+                at = artifact.created_at.timestamp()
+                self._note("location", _place(artifact.location), at, artifact)
 
-    def _reject(self, uids: Iterable[str]) -> None:
+    def _reject(self, uids: Collection[str]) -> None:
         """Let these runs never be sources again."""
         self._superseded.update(uids)
+        for uid in uids:
+            self._note("superseded", uid)
         self._found.clear()
 
     # ------------------------------------------------------------ asking
@@ -225,7 +240,9 @@ class Index:
         with self._lock:
             self._generation = None
 
-    def persist(self, generation: int | None = None, gone: Iterable[str] = ()) -> bool:
+    def persist(
+        self, generation: int | None = None, gone: Iterable[str] = (), wait: float = 0.5
+    ) -> bool:
         """Write what was learned; return whether it could be written.
 
         Parameters
@@ -234,14 +251,18 @@ class Index:
             Merge up to which everything is known from now on.
         gone : iterable of str
             Journals that were removed.
+        wait : float
+            Seconds to wait for another process that writes.
         """
         with self._lock:
             if generation is not None:
                 self._generation = generation
-            lines = self._lines(generation, gone)
-            if not any(lines.values()):
+            removed = list(gone)
+            if not (self._unwritten or self._moved or removed or generation is not None):
                 return True
-            written = self._file.write(lines)
+            written = self._file.write(
+                lambda progress: self._lines(progress, generation, removed), wait
+            )
             if written:
                 self._forget()
                 self._moved.clear()
@@ -269,31 +290,25 @@ class Index:
         while batch := list(islice(documents, _MEMORY_LIMIT)):
             for document in batch:
                 self._learn_document(document)
-            yield self._lines(None, ())
+            yield self._lines({})
             self._forget()
-        yield self._lines(generation, ())
+        yield self._lines({}, generation)
 
-    def _lines(self, generation: int | None, gone: Iterable[str]) -> Lines:
-        return {
-            "candidate": [
-                (signature, uid, encode(document))
-                for signature, documents in self._candidates.items()
-                for uid, document in documents.items()
-            ],
-            "superseded": [(uid,) for uid in self._superseded],
-            "location": [
-                (_place(location), record.created_at.timestamp(), encode(record))
-                for location, record in self._locations.items()
-            ],
-            "attempt": [
-                (requested, number, attempt.uid, attempt.status)
-                for requested, numbers in self._attempts.items()
-                for number, attempt in numbers.items()
-            ],
-            "progress": [(token, self._positions[token]) for token in self._moved],
-            "gone": [(token,) for token in gone],
-            "meta": [] if generation is None else [("generation", str(generation))],
-        }
+    def _lines(
+        self, progress: Mapping[str, int], generation: int | None = None, gone: Iterable[str] = ()
+    ) -> Lines:
+        """Return what the file lacks, given how far it knows each journal."""
+        lines: Lines = {what: [] for what in WRITE}
+        for token, notes in self._unwritten.items():
+            # Where many processes work, each reads the records of all; one of them writes them.
+            if token and progress.get(token, 0) >= self._positions.get(token, 0):
+                continue
+            for what, values in notes:
+                lines[what].append(tuple(map(_cell, values)))
+        lines["progress"] = [(token, self._positions[token]) for token in self._moved]
+        lines["gone"] = [(token,) for token in gone]
+        lines["meta"] = [] if generation is None else [("generation", str(generation))]
+        return lines
 
     def close(self) -> None:
         """Close the file; the index can be used again afterwards."""
@@ -318,6 +333,10 @@ class Index:
 
 def _place(location: Location) -> str:
     return "\0".join(part or "" for part in location)
+
+
+def _cell(value: Any) -> Any:
+    return encode(value) if isinstance(value, RunDocument | ArtifactRecord) else value
 
 
 def _recency(document: RunDocument) -> tuple[float, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,22 +86,41 @@ class IndexFile:
             self._drop()
             return []
 
-    def write(self, lines: Lines) -> bool:
-        """Write in one transaction; return whether that was possible."""
-        return self.rewrite([lines], clear=False)
+    def write(self, lines: Callable[[dict[str, int]], Lines], wait: float) -> bool:
+        """Write in one transaction; return whether that was possible.
 
-    def rewrite(self, pieces: Iterable[Lines], *, clear: bool = True) -> bool:
+        Parameters
+        ----------
+        lines : callable
+            Gets how far the file knows each journal, and returns what to write.
+        wait : float
+            Seconds to wait for another process that writes.
+        """
+
+        def fill(connection: sqlite3.Connection) -> None:
+            progress = connection.execute("SELECT token, position FROM progress").fetchall()
+            _insert(connection, lines(dict(progress)))
+
+        return self._change(fill, wait)
+
+    def rewrite(self, pieces: Iterable[Lines]) -> bool:
         """Replace all content in one transaction; others see the old content until the end."""
+
+        def fill(connection: sqlite3.Connection) -> None:
+            _clear(connection, self.store_id)
+            for lines in pieces:
+                _insert(connection, lines)
+
+        return self._change(fill, _BUSY_WAIT)
+
+    def _change(self, fill: Callable[[sqlite3.Connection], None], wait: float) -> bool:
         import sqlite3
 
         try:
             connection = self._open()
+            connection.execute(f"PRAGMA busy_timeout = {int(wait * 1000)}")
             with _transaction(connection):
-                if clear:
-                    _clear(connection, self.store_id)
-                for lines in pieces:
-                    for name, values in lines.items():
-                        connection.executemany(WRITE[name], values)
+                fill(connection)
         except (sqlite3.OperationalError, OSError) as error:
             logger.debug("look-up index %s not written: %s", self.path, error)
             return False
@@ -173,6 +192,12 @@ def _transaction(connection: sqlite3.Connection) -> Generator[None]:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def _insert(connection: sqlite3.Connection, lines: Lines) -> None:
+    for what, values in lines.items():
+        if values:
+            connection.executemany(WRITE[what], values)
 
 
 def _clear(connection: sqlite3.Connection, store_id: str) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
 
+import msgspec
+
 from consist.active import ActiveRun
 from consist.artifacts.log import entity, log_artifact
 from consist.errors import (
@@ -426,7 +428,8 @@ class ScenarioContext:
         given["parent_run_id"] = parent_run_id or self.run_id
         arguments = block_arguments(given)
         options = self._step_cache(None, arguments.cache_options)
-        with traced(self._workspace, replace(arguments, cache_options=options)) as run:
+        arguments = msgspec.structs.replace(arguments, cache_options=options)
+        with traced(self._workspace, arguments) as run:
             yield run.workspace
 
     step = trace
