@@ -90,6 +90,10 @@ class Workspace:
     """What verbs keep between calls, each under the name of its room."""
     closed: bool = False
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Workspace:
+        """Return self: copying an artifact does not copy the tracker that finds its path."""
+        return self
+
     def check_writable(self, action: str) -> None:
         """Refuse to record anything where the tracker is closed or may only look.
 

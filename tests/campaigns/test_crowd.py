@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -47,7 +48,8 @@ def test_every_run_of_a_crowd_is_recorded(
         took |= acknowledged(output)
     assert len(took) == processes * runs
     slowest = max(seconds for name, seconds in took.items() if not name.endswith("_0"))
-    assert slowest < 1.0
+    # Where many processes share few processors, most of a call is waiting for its turn.
+    assert slowest < max(1.0, processes / (4 * (os.cpu_count() or 1)))
     store = open_store(tmp_path, "checker")
     assert table(store, "SELECT count(*) FROM run") == [(processes * runs + 1,)]
     assert store.sync(60)

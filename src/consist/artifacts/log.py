@@ -290,7 +290,7 @@ def _announce(
     ws.store.amend(LogEvent(run.record.uid, run.run_id, direction, tuple(records)))
     count = len(run.inputs) + len(run.outputs)
     # Rewritten whenever it has doubled, so that many single calls stay linear together.
-    if count >= 2 * max(run.written_size, 1):
+    if count >= max(2 * run.written_size, 1):
         run.written_size = count
         ws.store.write_snapshot(run.run_id, encode(run.document()))
 

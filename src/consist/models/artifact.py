@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from pydantic import PrivateAttr
 from sqlalchemy import JSON
 from sqlmodel import Field
@@ -18,6 +19,15 @@ from consist.models.record import ArtifactRecord
 __all__ = ["Artifact", "ArtifactContent"]
 
 Resolver = Callable[[ArtifactRecord], Path]
+
+
+class _FixedPath(msgspec.Struct, frozen=True):
+    """Finds an artifact where it was when it was pickled."""
+
+    path: str
+
+    def __call__(self, record: ArtifactRecord) -> Path:  # noqa: ARG002
+        return Path(self.path)
 
 
 class Artifact(ConsistModel, table=True):
@@ -103,6 +113,12 @@ class Artifact(ConsistModel, table=True):
     def resolver(self) -> Resolver | None:
         """What finds :attr:`path`; a tracker's own rule as long as it made the artifact."""
         return (self.__pydantic_private__ or {}).get("_resolver")
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Leave the tracker behind: a copy in another process keeps the path as it is now."""
+        state: dict[Any, Any] = super().__getstate__()
+        resolver = None if self.resolver is None else _FixedPath(str(self.path))
+        return {**state, "__pydantic_private__": {"_resolver": resolver}}
 
     @property
     def path(self) -> Path:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from consist.artifacts.describe import local_path
 from consist.artifacts.keys import check_key, check_meta
-from consist.errors import InvalidMetadata, UsageError, WrongType, hint
+from consist.errors import InvalidMetadata, UsageError, WrongType
 from consist.identity import check_config_keys, label_identity_inputs, plain
 from consist.models.record import FacetRecord
 from consist.runs.arguments import GivenInput, Mapped, RunArguments
@@ -124,12 +126,28 @@ def _plain_mapping(value: Any, where: str) -> dict[str, Any]:
 
 
 def inputs_of(given: RunArguments, inputs: Any) -> tuple[GivenInput, ...]:
-    """Return every declared input, ``depends_on`` included."""
-    if given.input_keys is not None or given.optional_input_keys is not None:
-        problem = UsageError("input_keys and optional_input_keys need the coupler of a scenario")
-        raise hint(problem, "pass inputs={...}, or run the step with sc.run(...)")
-    others = (_unbound(source) for source in given.depends_on or ())
-    return (*_declared(inputs), *others)
+    """Return every declared input, ``input_keys`` and ``depends_on`` included."""
+    others = (*_keyed(given), *(given.depends_on or ()))
+    return (*_declared(inputs), *map(_unbound, others))
+
+
+def _keyed(given: RunArguments) -> Iterator[Any]:
+    """Yield what older code passes outside of scenarios, where there is no coupler: paths."""
+    if given.input_keys is None and given.optional_input_keys is None:
+        return
+    warnings.warn(
+        "input_keys and optional_input_keys are deprecated outside of scenarios: pass inputs=",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    yield from _listed(given.input_keys)
+    yield from (path for path in _listed(given.optional_input_keys) if Path(path).exists())
+
+
+def _listed(keys: Iterable[str] | str | None) -> list[str]:
+    if keys is None:
+        return []
+    return [keys] if isinstance(keys, str) else list(keys)
 
 
 def _declared(inputs: Any) -> Iterator[GivenInput]:

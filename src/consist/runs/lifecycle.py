@@ -318,10 +318,36 @@ def _entity(record: RunRecord) -> Any:
 
 
 def artifact_dir_of(ws: Workspace, run: ActiveRun) -> Path:
-    """Return the folder for a run's outputs; decided once, not created."""
-    if run.artifact_dir is None:
-        run.artifact_dir = folder_of(ws, run.record, allow_external=run.allow_external)
-    return run.artifact_dir
+    """Return the folder for a run's outputs, decided once."""
+    with run.lock:
+        if run.artifact_dir is None:
+            folder = folder_of(ws, run.record, allow_external=run.allow_external)
+            if _is_shared(ws, run.record):
+                folder = _made_alone(folder)
+                name = folder.relative_to(ws.files.places.outputs).as_posix()
+                run.record = replace(run.record, meta={**run.record.meta, "artifact_dir": name})
+            run.artifact_dir = folder
+        return run.artifact_dir
+
+
+def _is_shared(ws: Workspace, record: RunRecord) -> bool:
+    """Whether the folder is named after an iteration, which variants of a step have in common."""
+    named = "artifact_dir" in record.meta or ws.run_subdir_fn is not None
+    return not named and record.parent_run_id is not None and record.iteration is not None
+
+
+def _made_alone(folder: Path) -> Path:
+    """Create a folder that no other run has: this one, or the first free ``<folder>~<n>``."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    number, candidate = 1, folder
+    while True:
+        try:
+            candidate.mkdir()
+        except FileExistsError:
+            number += 1
+            candidate = folder.with_name(f"{folder.name}~{number}")
+        else:
+            return candidate
 
 
 def folder_of(ws: Workspace, record: RunRecord, *, allow_external: bool) -> Path:
