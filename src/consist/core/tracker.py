@@ -92,11 +92,11 @@ run_subdir_fn, allow_external_paths
         root = Path(os.path.abspath(run_dir))  # noqa: PTH100 - links are kept as given
         database = None if db_path is None else Path(os.path.abspath(db_path))  # noqa: PTH100
         super().__init__(
-            store=_open_store(root, database, settings),
+            store=_open_store(root, database, settings, read_only=access_mode == "read_only"),
             files=Files.at(
                 root,
                 mounts,
-                memo_path=None if database is None else f"{database}.journal/memo.sqlite",
+                memo_path=_memo_path(database, access_mode),
                 strategy="fast" if hashing_strategy == "fast" else "full",
             ),
             formats=Formats(),
@@ -300,12 +300,21 @@ run_subdir_fn, allow_external_paths
         return callback
 
 
-def _open_store(run_dir: Path, db_path: Path | None, settings: Settings) -> Store:
+def _memo_path(database: Path | None, access_mode: str) -> str | None:
+    """Return where digests are kept between processes; nowhere for a tracker that only looks."""
+    if database is None or access_mode == "read_only":
+        return None
+    return f"{database}.journal/memo.sqlite"
+
+
+def _open_store(
+    run_dir: Path, db_path: Path | None, settings: Settings, *, read_only: bool
+) -> Store:
     if db_path is None:
         return UnindexedStore(run_dir)
     if db_path.is_dir():
         raise UsageError(f"db_path is a folder: {db_path}")
-    return EmbeddedStore(db_path, run_dir, settings)
+    return EmbeddedStore(db_path, run_dir, settings, read_only=read_only)
 
 
 def _epoch(epoch: object) -> int:

@@ -61,6 +61,8 @@ class EmbeddedStore:
         Run folder of the tracker; its snapshots can refill the database.
     settings : Settings
         Lock waits, durability and cache folder.
+    read_only : bool, default False
+        Whether questions leave nothing behind, no folder, no lock file and no merge.
 
     Raises
     ------
@@ -72,9 +74,12 @@ class EmbeddedStore:
 
     has_database = True
 
-    def __init__(self, db_path: Path, run_dir: Path, settings: Settings) -> None:
+    def __init__(
+        self, db_path: Path, run_dir: Path, settings: Settings, *, read_only: bool = False
+    ) -> None:
         self.db_path, self.run_dir, self.settings = db_path, run_dir, settings
-        self.folder = JournalFolder(db_path)
+        self.read_only = read_only
+        self.folder = JournalFolder(db_path, read_only=read_only)
         self.database = open_database(db_path)
         self.tail = tail_of(self.database, self.folder)
         self._closed = False
@@ -211,7 +216,7 @@ class EmbeddedStore:
     def _fill_in_first(self) -> None:
         """Merge before the question if the database lacks what it once had."""
         self.belonging.look(self.settings.lock_wait)
-        if self.belonging.refill:
+        if self.belonging.refill and not self.read_only:
             try:
                 self.sync()
             except StoreError as error:
@@ -254,14 +259,15 @@ class EmbeddedStore:
                 return
             self._closed = True
         self.background.stop()
-        pending = self.journal.appended > 0 or self.belonging.refill
+        pending = self.journal.appended > 0 or (self.belonging.refill and not self.read_only)
         self.journal.close(self._active)
         if pending:
             try:
                 self.merger.merge(EXIT_WAIT)
             except Exception as error:  # noqa: BLE001 - closing must not fail; runs are recorded
                 self._complain(error)
-        self.index.persist()
+        if not self.read_only:
+            self.index.persist()
         self.index.close()
         _open_stores.discard(self)
 

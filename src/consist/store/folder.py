@@ -63,10 +63,18 @@ class _Format(msgspec.Struct):
 
 
 class JournalFolder:
-    """Paths and state of the folder ``<db_path>.journal``."""
+    """Paths and state of the folder ``<db_path>.journal``.
 
-    def __init__(self, db_path: Path) -> None:
-        self.db_path = db_path
+    Parameters
+    ----------
+    db_path : Path
+        The database file.
+    read_only : bool, default False
+        Whether nothing may be created or written here, only looked at.
+    """
+
+    def __init__(self, db_path: Path, *, read_only: bool = False) -> None:
+        self.db_path, self.read_only = db_path, read_only
         self.path = Path(f"{db_path}.journal")
         self.merged = self.path / "merged"
         self.damaged = self.path / "damaged"
@@ -106,6 +114,8 @@ class JournalFolder:
         In a folder that cannot be written, the state is only for this process.
         """
         fresh = StoreState(store_id=store_id or token_hex(16), generation=generation)
+        if self.read_only:
+            return fresh
         try:
             for folder in (self.path, self.merged, self.claims):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -121,6 +131,8 @@ class JournalFolder:
         StoreUnwritable
             If ``store.json`` cannot be written.
         """
+        if self.read_only:
+            raise StoreUnwritable(str(self.state_path), "opened for looking only")
         lock = FileLock(str(self.path / "store.lock"))
         lock.acquire(wait=_CHANGE_WAIT)
         try:

@@ -102,7 +102,7 @@ class FileLock:
         Where the file neither exists nor can be created (a read-only folder), nobody writes, and
         the lock counts as taken.
         """
-        descriptor = _open_lock_file(self.path)
+        descriptor = _open_lock_file(self.path, create=not shared)
         if descriptor is None:
             return True
         if _flock_within(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, wait):
@@ -128,8 +128,9 @@ class FileLock:
         return f"process {found.group(1)}" if found else "another process"
 
 
-def _open_lock_file(path: str) -> int | None:
-    for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
+def _open_lock_file(path: str, *, create: bool) -> int | None:
+    # Who only reads leaves nothing behind: where nobody made the file yet, nobody merges.
+    for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY) if create else (os.O_RDONLY,):
         try:
             return open_guarded(path, flags)
         except OSError:
