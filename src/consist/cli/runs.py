@@ -102,7 +102,11 @@ def _brief(run: Run, scenario: str | None) -> dict[str, Any]:
 
 def _row(run: Run) -> tuple[object, ...]:
     created, tags = moment(run.created_at), ", ".join(run.tags)
-    return run.id, run.model_name, run.status, tags, created, _seconds(run.duration_seconds)
+    return run.id, run.model_name, _status(run), tags, created, _seconds(run.duration_seconds)
+
+
+def _status(run: Run) -> str:
+    return f"{run.status} (hit)" if run.meta.get("cache_hit") else run.status
 
 
 def _seconds(duration: float | None) -> str:

@@ -262,6 +262,30 @@ run_subdir_fn, allow_external_paths
         """The store, as the home of ingested rows; the same file."""
         return self.store
 
+    def rebuild(self, *run_dirs: PathLike) -> int:
+        """Take in the runs whose snapshots the database does not know.
+
+        A database that was deleted is filled again by itself; this is for one whose journal
+        folder is gone as well, or for run folders that come from elsewhere.
+
+        Parameters
+        ----------
+        *run_dirs : str or Path
+            Folders that hold ``consist_runs``; by default the one of this tracker.
+
+        Returns
+        -------
+        int
+            How many runs were taken in.
+
+        Raises
+        ------
+        RuntimeError
+            Without a database, or where the access mode does not allow it.
+        """
+        self.check_writable("rebuild the database")
+        return self.store.rebuild([Path(folder) for folder in run_dirs or (self.run_dir,)])
+
     def resolve_uri(self, uri: str) -> str:
         """Return the absolute path that a portable URI means on this machine.
 

@@ -57,7 +57,10 @@ def whole(what: str, value: object) -> int | None:
         return None
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise WrongType(f"{what}={value!r} is not a whole number")
-    return int(cast("Any", value))
+    number = int(cast("Any", value))
+    if not -(2**31) <= number < 2**31:
+        raise UsageError(f"{what}={number} does not fit into 32 bits")
+    return number
 
 
 def meta_of(ws: Workspace, meta: Mapped) -> Mapped:

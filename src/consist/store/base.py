@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from consist.models.record import ArtifactRecord, LogEvent, RowEvent, RunDocument
@@ -74,6 +75,10 @@ class Store(Protocol):
 
     def sync(self, wait: float = 2.0) -> bool:
         """Bring the database file up to date; return whether it could be had in time."""
+        ...
+
+    def rebuild(self, run_dirs: Iterable[Path]) -> int:
+        """Take in the runs of snapshots that the store does not know; return how many."""
         ...
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +38,7 @@ from consist.store.index_file import default_path
 from consist.store.journal import JournalWriter
 from consist.store.lookups import Lookups
 from consist.store.merge import Merger
+from consist.store.refill import newer_snapshots
 from consist.store.tail import tail_of
 
 if TYPE_CHECKING:
@@ -236,6 +237,23 @@ class EmbeddedStore:
     def sync(self, wait: float = EXIT_WAIT) -> bool:
         """Bring the database file up to date; return whether it could be had in time."""
         return self.merger.merge(wait)
+
+    def rebuild(self, run_dirs: Iterable[Path]) -> int:
+        """Take in the runs of snapshots that the store does not know, or not as they ended.
+
+        Returns
+        -------
+        int
+            How many they were.
+        """
+        self.sync()
+        count = 0
+        with self.ask() as connection:
+            for event in newer_snapshots(connection, [str(folder) for folder in run_dirs]):
+                self._append(event, encode(event))
+                count += 1
+        self.sync()
+        return count
 
     def _merge_in_background(self) -> bool:
         try:

@@ -43,6 +43,7 @@ class Tail:
         self._lock = threading.Lock()
         self._epoch = -1
         self._stored: dict[str, str] | None = None
+        self._store_id: str | None = None
         self._positions: dict[str, int] = {}
         self._tables = TailTables()
         self._known = _TailKeys()
@@ -78,8 +79,12 @@ class Tail:
         if epoch != self._epoch:
             self._tables.create(connection)
             self._epoch, self._stored = epoch, None
-        if stored == self._stored:
+        # A store that was removed and begun anew in the life of this process is another one.
+        state = self.folder.state()
+        store_id = None if state is None else state.store_id
+        if stored == self._stored and store_id == self._store_id:
             return
+        self._store_id = store_id
         before = (self._stored or {}).get("schema_version")
         if self._stored is None or before != stored.get("schema_version"):
             self._tables.create_views(connection)

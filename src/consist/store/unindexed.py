@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,15 @@ class UnindexedStore:
     def sync(self, wait: float = 0.0) -> bool:  # noqa: ARG002
         """Do nothing."""
         return True
+
+    def rebuild(self, run_dirs: Iterable[Path]) -> int:  # noqa: ARG002
+        """Refuse.
+
+        Raises
+        ------
+        NoDatabase
+        """
+        raise NoDatabase("rebuilding")
 
     def close(self) -> None:
         """Do nothing."""
