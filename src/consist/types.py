@@ -9,6 +9,8 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, Union
 
+import msgspec
+
 from consist.errors import InvalidOption, UsageError, WrongType, hint
 
 if TYPE_CHECKING:
@@ -219,8 +221,7 @@ def _check(options: object, name: str, allowed: Iterable[str]) -> None:
         check_option(name, value, allowed)
 
 
-@dataclass(frozen=True, kw_only=True)
-class BindingResult:
+class BindingResult(msgspec.Struct, frozen=True, kw_only=True):
     """Inputs of a step that an orchestrator has resolved already.
 
     Attributes
@@ -236,15 +237,13 @@ class BindingResult:
     optional_input_keys: Iterable[str] | str | None = None
 
 
-@dataclass(frozen=True)
-class FieldIndex:
+class FieldIndex(msgspec.Struct, frozen=True):
     """Index runs by one of their own fields."""
 
     name: str
 
 
-@dataclass(frozen=True)
-class FacetKeyIndex:
+class FacetKeyIndex(msgspec.Struct, frozen=True):
     """Index runs by a value of their facet."""
 
     key: str

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from consist import artifacts
 from consist.active import ActiveRuns
-from consist.core.tracker_config import TrackerConfig
 from consist.errors import UsageError, WrongType
 from consist.files import Files
 from consist.formats import Formats
@@ -20,7 +18,6 @@ from consist.identity import CodeIdentity, LoadedSources
 from consist.lazily import LazyRoom
 from consist.runs import lifecycle, outputs
 from consist.runs import run as _run
-from consist.runs import trace as _trace
 from consist.runs.identify import is_not_code
 from consist.settings import Settings
 from consist.step import define_step
@@ -28,19 +25,23 @@ from consist.store.base import Store
 from consist.store.embedded import EmbeddedStore
 from consist.store.unindexed import UnindexedStore
 from consist.types import ACCESS_MODES, HASHING_STRATEGIES, PathLike, check_option
-from consist.workflow import scenario as _scenario
 from consist.workspace import Workspace
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlmodel import SQLModel
 
+    from consist.core.tracker_config import TrackerConfig
     from consist.models.run import ConsistRecord, Run
     from consist.query import artifacts as find_artifacts_
     from consist.query import ask, lineage
     from consist.query import runs as find_runs_
+    from consist.runs import trace as _trace
     from consist.views import hybrid
+    from consist.workflow import scenario as _scenario
 else:
+    _trace = LazyRoom("consist.runs.trace")
+    _scenario = LazyRoom("consist.workflow.scenario")
     find_runs_ = LazyRoom("consist.query.runs")
     find_artifacts_ = LazyRoom("consist.query.artifacts")
     lineage = LazyRoom("consist.query.lineage")
@@ -125,7 +126,7 @@ run_subdir_fn, allow_external_paths
     @classmethod
     def from_config(cls, config: TrackerConfig) -> Tracker:
         """Build a tracker from a :class:`~consist.core.tracker_config.TrackerConfig`."""
-        return cls(**{field.name: getattr(config, field.name) for field in fields(config)})
+        return cls(**{name: getattr(config, name) for name in config.__dataclass_fields__})
 
     # ------------------------------------------------------------ life
 

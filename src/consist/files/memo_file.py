@@ -8,13 +8,14 @@ file is made anew.
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from consist.files.filesystem import is_network
 from consist.files.stamps import Stamp
@@ -105,7 +106,7 @@ class MemoFile:
 
         row = self._ask(_FIND_CONTENTS, path)
         try:
-            return {} if row is None else json.loads(zlib.decompress(row[0]))
+            return {} if row is None else msgspec.json.decode(zlib.decompress(row[0]))
         except (ValueError, TypeError, zlib.error):
             return {}
 
@@ -116,7 +117,7 @@ class MemoFile:
         import zlib
 
         if self._usable and _is_text(path):
-            packed = zlib.compress(json.dumps(contents).encode(), 1)
+            packed = zlib.compress(msgspec.json.encode(contents), 1)
             self._write([(_PUT_FOLDER, [(path, manifest, digest, packed)])])
 
     # ------------------------------------------------------------ life

@@ -6,7 +6,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -122,6 +121,8 @@ def _is_failed_write(error: OSError, origin: str) -> bool:
 
 def _remove(temporary: str) -> None:
     if os.path.isdir(temporary):
+        import shutil
+
         shutil.rmtree(temporary, ignore_errors=True)
     else:
         discard(temporary)
@@ -261,6 +262,8 @@ def _swap(temporary: str, target: str, *, replace: bool) -> None:
     except OSError:
         os.rename(old, target)
         raise
+    import shutil
+
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from secrets import token_hex
 
 import msgspec
 
@@ -113,7 +112,7 @@ class JournalFolder:
 
         In a folder that cannot be written, the state is only for this process.
         """
-        fresh = StoreState(store_id=store_id or token_hex(16), generation=generation)
+        fresh = StoreState(store_id=store_id or os.urandom(16).hex(), generation=generation)
         if self.read_only:
             return fresh
         try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -230,5 +229,7 @@ def _user_cache() -> Path:
     base = Path(configured) if configured else Path.home() / ".cache"
     existing = next((folder for folder in (base, *base.parents) if folder.exists()), base)
     if is_network(existing):
+        import tempfile
+
         return Path(tempfile.gettempdir()) / f"consist-{os.getuid()}"
     return base / "consist"

@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from secrets import token_hex
 
 from consist.errors import StoreUnwritable, hint
 from consist.models.record import FORMAT_VERSION, encode
@@ -172,7 +171,7 @@ class JournalWriter:
     def _next_name(self) -> str:
         # Journals are read in the order of their names, which must not hang on a clock set back.
         self._last_name = max(datetime.now(UTC), self._last_name + _TICK)
-        return f"{self._last_name:%Y%m%dT%H%M%S%f}-{os.getpid()}-{token_hex(8)}{SUFFIX}"
+        return f"{self._last_name:%Y%m%dT%H%M%S%f}-{os.getpid()}-{os.urandom(8).hex()}{SUFFIX}"
 
     def _open_notice(self) -> None:
         if self._notice >= 0:

@@ -7,10 +7,8 @@ and a child closes all of them right after the fork.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
-import socket
 import sys
 import threading
 import time
@@ -173,7 +171,7 @@ def _process_start(pid: int) -> float:
 
 @cache
 def _identity(pid: int) -> ProcessRecord:
-    return ProcessRecord(socket.gethostname(), pid, _process_start(pid))
+    return ProcessRecord(os.uname().nodename, pid, _process_start(pid))
 
 
 def this_process() -> ProcessRecord:
@@ -183,7 +181,7 @@ def this_process() -> ProcessRecord:
 
 def has_ended(process: ProcessRecord) -> bool:
     """Whether a process of this host is known to be gone; never true for another host's."""
-    if process.host != socket.gethostname():
+    if process.host != os.uname().nodename:
         return False
     if Path("/proc/self/stat").exists():
         return _process_start(process.pid) != process.started
@@ -236,6 +234,8 @@ def on_fork(
 def abandon(thing: object) -> None:
     """Make sure that what a forked child inherited is never closed or destroyed in it."""
     if thing is not None:
+        import ctypes
+
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 

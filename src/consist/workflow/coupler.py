@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, ItemsView, KeysView, Mapping, ValuesView
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+import msgspec
 
 from consist.artifacts.keys import check_key
 from consist.errors import UnknownKey, WrongType
@@ -22,8 +23,7 @@ logger = logging.getLogger("consist.workflow")
 A = TypeVar("A")
 
 
-@dataclass(frozen=True)
-class DeclaredOutput:
+class DeclaredOutput(msgspec.Struct, frozen=True):
     """What is expected of one key.
 
     Attributes
