@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
 from consist.files.filesystem import is_network
 from consist.files.stamps import Stamp
 
@@ -106,7 +104,7 @@ class MemoFile:
 
         row = self._ask(_FIND_CONTENTS, path)
         try:
-            return {} if row is None else msgspec.json.decode(zlib.decompress(row[0]))
+            return {} if row is None else _json().loads(zlib.decompress(row[0]))
         except (ValueError, TypeError, zlib.error):
             return {}
 
@@ -117,7 +115,7 @@ class MemoFile:
         import zlib
 
         if self._usable and _is_text(path):
-            packed = zlib.compress(msgspec.json.encode(contents), 1)
+            packed = zlib.compress(_json().dumps(contents).encode(), 1)
             self._write([(_PUT_FOLDER, [(path, manifest, digest, packed)])])
 
     # ------------------------------------------------------------ life
@@ -280,3 +278,10 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=_after_fork_in_parent,
         after_in_child=_after_fork_in_child,
     )
+
+
+def _json() -> Any:
+    """Return the standard library's JSON, which keeps names that are not valid Unicode."""
+    import json
+
+    return json

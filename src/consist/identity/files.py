@@ -242,6 +242,8 @@ def digest_many(
         return _digest_all(names, digest_file, workers)
     if _are_large(names, sizes):
         return _digest_all(names, digest_file, min(_MOST_WORKERS, os.cpu_count() or 1))
+    if len(names) <= _PROBE:
+        return _digest_all(names, digest_file, 1)
     # Small files in memory take Python's own time, and threads only get in each other's way.
     # Small files on a network take waiting, and threads wait together.
     first, rest = names[:_PROBE], names[_PROBE:]

@@ -186,7 +186,9 @@ def _announce(ws: Workspace, run: ActiveRun) -> None:
         if run.hit is not None:
             # What a block gives back is known when it ends; links cannot be taken back.
             document = replace(document, outputs=())
-        ws.store.write_snapshot(run.run_id, ws.store.append(document))
+        # A function is over soon; a block may be looked at while it goes on.
+        latest = run.extra.block
+        ws.store.write_snapshot(run.run_id, ws.store.append(document), latest=latest)
     if ws.hooks.start:
         ws.hooks.call(ws.hooks.start, _entity(run.record))
 

@@ -36,8 +36,11 @@ class Store(Protocol):
         """Acknowledge a change of an active run."""
         ...
 
-    def write_snapshot(self, run_id: str, document: bytes) -> None:
-        """Write the readable file of a run, once its record is acknowledged."""
+    def write_snapshot(self, run_id: str, document: bytes, *, latest: bool = True) -> None:
+        """Write the readable file of a run, once its record is acknowledged.
+
+        ``latest`` also makes it ``consist.json``.
+        """
         ...
 
     def candidates(self, signature: str, *, thorough: bool = True) -> list[RunDocument]:

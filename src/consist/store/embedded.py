@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from consist.errors import StoreError, TrackerClosed
 from consist.files.atomic import unwritable
 from consist.files.filesystem import is_network
+from consist.files.places import RunPlaces
 from consist.models.record import (
     ArtifactRecord,
     Event,
@@ -80,6 +81,7 @@ class EmbeddedStore:
     ) -> None:
         self.db_path, self.run_dir, self.settings = db_path, run_dir, settings
         self.read_only = read_only
+        self.places = RunPlaces(run_dir)
         self.folder = JournalFolder(db_path, read_only=read_only)
         self.database = open_database(db_path)
         self.tail = tail_of(self.database, self.folder)
@@ -147,9 +149,9 @@ class EmbeddedStore:
         self._finish_at_exit()
         self.background.wake()
 
-    def write_snapshot(self, run_id: str, document: bytes) -> None:
+    def write_snapshot(self, run_id: str, document: bytes, *, latest: bool = True) -> None:
         """Write the readable file of a run, once its record is acknowledged."""
-        snapshots.write_snapshot(self.run_dir, run_id, document)
+        snapshots.write_snapshot(self.places, run_id, document, latest=latest)
 
     # ------------------------------------------------------------ looking up
 

@@ -21,27 +21,29 @@ from consist.models.record import RunDocument, decode_document, encode, indent, 
 FOLDER = "consist_runs"
 
 
-def write_snapshot(run_dir: str | Path, run_id: str, document: bytes) -> None:
-    """Write the snapshot of a run and make it the latest of its run folder.
+def write_snapshot(places: RunPlaces, run_id: str, document: bytes, *, latest: bool = True) -> None:
+    """Write the snapshot of a run.
 
     Parameters
     ----------
-    run_dir : str or Path
-        Run folder.
+    places : RunPlaces
+        Layout of the run folder.
     run_id : str
         Id as recorded.
     document : bytes
         The encoded :class:`~consist.models.record.RunDocument`.
+    latest : bool, default True
+        Whether to make it the latest of its run folder as well.
 
     Raises
     ------
     StoreUnwritable
         If a file cannot be written; the earlier snapshot stays whole.
     """
-    places = RunPlaces(run_dir)
     text = indent(document)
     write_atomic(places.snapshot_path(run_id), text)
-    write_atomic(places.latest_path, text)
+    if latest:
+        write_atomic(places.latest_path, text)
 
 
 def read_snapshot(run_dir: str | Path, run_id: str) -> RunDocument:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from consist.errors import NoDatabase
+from consist.files.places import RunPlaces
 from consist.models.record import ArtifactRecord, LogEvent, RowEvent, RunDocument, encode
 from consist.store import claims, snapshots
 from consist.store.claims import Claim
@@ -22,6 +23,7 @@ class UnindexedStore:
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
+        self.places = RunPlaces(run_dir)
 
     def append(self, document: RunDocument) -> bytes:
         """Return the document as encoded; its snapshot is the record."""
@@ -30,9 +32,9 @@ class UnindexedStore:
     def amend(self, event: LogEvent | RowEvent) -> None:
         """Do nothing: the next snapshot holds the change."""
 
-    def write_snapshot(self, run_id: str, document: bytes) -> None:
+    def write_snapshot(self, run_id: str, document: bytes, *, latest: bool = True) -> None:
         """Write the readable file of a run."""
-        snapshots.write_snapshot(self.run_dir, run_id, document)
+        snapshots.write_snapshot(self.places, run_id, document, latest=latest)
 
     def candidates(self, signature: str, *, thorough: bool = True) -> list[RunDocument]:  # noqa: ARG002
         """Return nothing."""

@@ -9,7 +9,7 @@ import sys
 import consist.identity
 
 # What a user may have, and what only a value of that type needs.
-ASLEEP = {"numpy", "pandas", "pydantic", "msgspec", "decimal", "fractions", "uuid", "subprocess"}
+ASLEEP = {"numpy", "pandas", "pydantic", "fractions", "subprocess"}
 
 
 def test_importing_identity_wakes_nothing() -> None:
