@@ -13,7 +13,7 @@ from consist.errors import AmbiguousOutput, UnknownKey, UsageError
 from consist.models.artifact import Artifact
 from consist.models.result import RunArtifacts
 from consist.models.run import Run, RunArtifactLink
-from consist.query.ask import columns, entity, every, fetch, fetch_all
+from consist.query.ask import columns, entity, every, fetch, fetch_all, newest
 from consist.query.runs import get_run, meant_run_id
 from consist.types import DIRECTIONS, check_option
 
@@ -37,14 +37,12 @@ def get_artifact(
         return None
     artifact = columns(Artifact)
     identity = _as_uuid(key_or_id)
-    condition: Any = artifact.key == key_or_id if identity is None else artifact.id == identity
-    statement = every(Artifact).where(condition)
+    meant: list[Any] = [artifact.key == key_or_id if identity is None else artifact.id == identity]
     if run_id is not None:
         link = columns(RunArtifactLink)
         linked: Any = select(link.artifact_id).where(link.run_id == meant_run_id(ws, run_id))
-        statement = statement.where(artifact.id.in_(linked))
-    newest = (artifact.created_at.desc(), artifact.id.desc())
-    rows = fetch_all(ws, Artifact, statement.order_by(*newest).limit(1))
+        meant.append(artifact.id.in_(linked))
+    rows = fetch_all(ws, Artifact, newest(Artifact, meant, None if identity else 1))
     return rows[0] if rows else None
 
 
@@ -64,13 +62,12 @@ def get_artifact_by_uri(
     if not ws.store.has_database:
         return None
     artifact = columns(Artifact)
-    statement = every(Artifact).where(artifact.container_uri == uri)
+    meant = [artifact.container_uri == uri]
     if table_path is not None:
-        statement = statement.where(artifact.table_path == table_path)
+        meant.append(artifact.table_path == table_path)
     if array_path is not None:
-        statement = statement.where(artifact.array_path == array_path)
-    newest = (artifact.created_at.desc(), artifact.id.desc())
-    rows = fetch_all(ws, Artifact, statement.order_by(*newest))
+        meant.append(artifact.array_path == array_path)
+    rows = fetch_all(ws, Artifact, newest(Artifact, meant))
     own = [row for row in rows if row.root in {"", str(ws.run_dir)}]
     return (own or rows or [None])[0]
 
@@ -90,14 +87,14 @@ def find_artifacts(
     if not ws.store.has_database:
         return []
     artifact = columns(Artifact)
-    statement = every(Artifact)
-    for run, direction in ((creator, "output"), (consumer, "input")):
-        if run is not None:
-            statement = statement.where(artifact.id.in_(_linked(ws, run, direction)))
+    meant = [
+        artifact.id.in_(_linked(ws, run, direction))
+        for run, direction in ((creator, "output"), (consumer, "input"))
+        if run is not None
+    ]
     if key is not None:
-        statement = statement.where(artifact.key == key)
-    order = (artifact.created_at.desc(), artifact.id.desc())
-    return fetch_all(ws, Artifact, statement.order_by(*order).limit(limit))
+        meant.append(artifact.key == key)
+    return fetch_all(ws, Artifact, newest(Artifact, meant, limit))
 
 
 def _linked(ws: Workspace, run: str | Run, direction: str) -> Any:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, func, select
 from consist.errors import NoSingleMatch, SnapshotMissing, WrongType, hint
 from consist.models.facet import RunConfigKV
 from consist.models.run import ConsistRecord, Run
-from consist.query.ask import columns, every, fetch, fetch_all
+from consist.query.ask import columns, every, fetch, fetch_all, newest
 from consist.store.claims import attempt_id, split_attempt
 from consist.store.snapshots import read_snapshot
 from consist.types import FacetKeyIndex, FieldIndex, IndexBySpec
@@ -124,9 +124,8 @@ def find_latest_run(
         metadata=metadata,
     )
     run = columns(Run)
-    by_iteration = _desc(run.iteration).nulls_last()
-    statement = every(Run).where(*filters).order_by(by_iteration, *_newest())
-    return _first(ws, statement)
+    order = (_desc(run.iteration).nulls_last(), _desc(run.created_at), _desc(run.id))
+    return _first(ws, every(Run).where(*filters).order_by(*order))
 
 
 def get_latest_run_id(ws: Workspace, **kwargs: Any) -> str:
@@ -151,17 +150,13 @@ def find_matching_run(
     if not ws.store.has_database:
         return None
     run = columns(Run)
-    return _first(
-        ws,
-        every(Run)
-        .where(
-            run.config_hash == config_hash,
-            run.input_hash == input_hash,
-            run.git_hash == git_hash,
-            run.status == "completed",
-        )
-        .order_by(*_newest()),
+    same = (
+        run.config_hash == config_hash,
+        run.input_hash == input_hash,
+        run.git_hash == git_hash,
+        run.status == "completed",
     )
+    return _first(ws, newest(Run, same))
 
 
 # ---------------------------------------------------------------- many runs
@@ -237,7 +232,7 @@ def _find(ws: Workspace, *, limit: int = 100, **filters: Any) -> list[Run]:
     if not ws.store.has_database:
         return []
     conditions = _filters(ws, **filters)
-    return fetch_all(ws, Run, every(Run).where(*conditions).order_by(*_newest()).limit(limit))
+    return fetch_all(ws, Run, newest(Run, conditions, limit))
 
 
 def _filters(
@@ -281,11 +276,6 @@ def _pointer(key: str) -> str:
 
 def _desc(column: Any) -> Any:
     return column.desc()
-
-
-def _newest() -> tuple[Any, Any]:
-    run = columns(Run)
-    return _desc(run.created_at), _desc(run.id)
 
 
 def _first(ws: Workspace, statement: Any) -> Run | None:
@@ -425,13 +415,11 @@ def history(ws: Workspace, limit: int = 10, tags: list[str] | None = None) -> pd
     names = [*Run.model_fields, "duration_seconds"]
     if not ws.store.has_database:
         return pd.DataFrame(columns=names)
-    statement = every(Run).order_by(*_newest()).limit(limit)
-    if tags:
-        stored = columns(Run).tags
-        statement = statement.where(or_(*(func.json_contains(stored, _json(t)) for t in tags)))
+    labels = columns(Run).tags
+    any_of = [or_(*(func.json_contains(labels, _json(tag)) for tag in tags))] if tags else []
     rows = [
         {**{name: getattr(run, name) for name in Run.model_fields},
          "duration_seconds": run.duration_seconds}
-        for run in fetch_all(ws, Run, statement)
+        for run in fetch_all(ws, Run, newest(Run, any_of, limit))
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=names)
