@@ -66,7 +66,7 @@ NOTHING_FOUND = Answer()
 """The answer where nobody looked."""
 
 
-def find(ws: Workspace, question: Question) -> Answer:
+def find(ws: Workspace, question: Question, timing: Timing) -> Answer:
     """Look for a completed run of the same identity, newest first.
 
     The signature comes first; then the content of the inputs, so that an upstream step that ran
@@ -75,8 +75,10 @@ def find(ws: Workspace, question: Question) -> Answer:
     rejected: list[str] = []
     for signature, matched in _signatures(question):
         candidates = ws.store.candidates(signature)
+        timing.lap("cache_lookup")
         for candidate in _unambiguous(candidates, question):
             reason = objection(ws, candidate, question)
+            timing.lap("validate")
             if reason is None:
                 return Answer(candidate, matched)
             rejected.append(f"{candidate.run.id}: {reason}")
@@ -179,14 +181,7 @@ class Timing:
     def log(self) -> None:
         """Write the line that ``CONSIST_CACHE_TIMING=1`` asks for."""
         if self._on:
-            phases = (
-                "signature_prefetch",
-                "input_hashing",
-                "cache_lookup",
-                "validate",
-                "hydration",
-            )
-            text = " ".join(f"{name}={self._phases.get(name, 0.0):.1f}ms" for name in phases)
+            text = " ".join(f"{name}={self._phases.get(name, 0.0):.1f}ms" for name in _PHASES)
             logger.warning("[cache_timing] %s", text)
 
 

@@ -167,8 +167,7 @@ def execute_run(ws: Workspace, arguments: RunArguments) -> RunResult:
     timing.lap("signature_prefetch")
     identity = identify(ws, request)
     timing.lap("input_hashing")
-    answer = look_up(ws, request, identity)
-    timing.lap("cache_lookup")
+    answer = look_up(ws, request, identity, timing)
     report(ws, request, identity, answer)
     if answer.hit is not None:
         result = _give_back(ws, request, identity, answer)
@@ -182,7 +181,7 @@ def execute_run(ws: Workspace, arguments: RunArguments) -> RunResult:
 # ---------------------------------------------------------------- look up
 
 
-def look_up(ws: Workspace, request: RunRequest, identity: Identity) -> Answer:
+def look_up(ws: Workspace, request: RunRequest, identity: Identity, timing: Timing) -> Answer:
     """Look for an earlier run, unless the caller wants to execute in any case."""
     if request.cache.mode == "overwrite":
         return Answer()
@@ -196,6 +195,7 @@ def look_up(ws: Workspace, request: RunRequest, identity: Identity) -> Answer:
             block=request.block,
             eager=request.cache.eager,
         ),
+        timing,
     )
 
 

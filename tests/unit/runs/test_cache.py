@@ -9,15 +9,18 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 import pytest
 
 import consist
 from consist import Artifact, CacheOptions, Tracker, define_step
+from consist.cache import lookup
 from consist.errors import InputChanged
 
 
@@ -1161,6 +1164,29 @@ def test_the_timing_line_has_its_phases(
         for phase in ("signature_prefetch", "input_hashing", "cache_lookup", "validate"):
             assert f"{phase}=" in line
         assert line.endswith("ms")
+
+
+def test_checking_a_candidate_is_timed_as_validate(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # CACHE-014
+    slow = lookup.objection
+
+    def objection(*args: Any) -> str | None:
+        time.sleep(0.02)
+        return slow(*args)
+
+    tracker.run(one, outputs=["f"])
+    monkeypatch.setattr(lookup, "objection", objection)
+    monkeypatch.setattr(
+        tracker, "settings", msgspec.structs.replace(tracker.settings, cache_timing=True)
+    )
+    with caplog.at_level(logging.INFO):
+        tracker.run(one, outputs=["f"])
+    (line,) = [r.getMessage() for r in caplog.records if "[cache_timing]" in r.getMessage()]
+    took = dict(part.removesuffix("ms").split("=") for part in line.split()[1:])
+    assert float(took["validate"]) >= 20
+    assert float(took["cache_lookup"]) < float(took["validate"])
 
 
 def test_no_line_is_written_unasked(tracker: Tracker, caplog: pytest.LogCaptureFixture) -> None:
