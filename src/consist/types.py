@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeAlias, TypeVar, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    Union,
+    get_args,
+)
 
 import msgspec
 
@@ -68,7 +78,6 @@ CacheMode: TypeAlias = Literal["reuse", "overwrite", "readonly", "skip_check"]
 CacheHydration: TypeAlias = Literal[
     "metadata", "inputs-missing", "outputs-requested", "outputs-all"
 ]
-OutputValidation: TypeAlias = Literal["lazy", "eager"]
 CodeIdentityMode: TypeAlias = Literal["repo_git", "callable_module", "callable_source"]
 OutputPolicy: TypeAlias = Literal["warn", "error", "ignore"]
 InputBinding: TypeAlias = Literal["loaded", "paths", "none"]
@@ -76,15 +85,15 @@ DirectionName: TypeAlias = Literal["input", "output"]
 DbFallback: TypeAlias = Literal["inputs-only", "always", "never"]
 AccessMode: TypeAlias = Literal["standard", "analysis", "read_only"]
 
-CACHE_MODES = ("reuse", "overwrite", "readonly", "skip_check")
-CACHE_HYDRATIONS = ("metadata", "inputs-missing", "outputs-requested", "outputs-all")
+CACHE_MODES: tuple[str, ...] = get_args(CacheMode)
+CACHE_HYDRATIONS: tuple[str, ...] = get_args(CacheHydration)
 OUTPUT_VALIDATIONS = {"lazy": "lazy", "none": "lazy", "eager": "eager", "strict": "eager"}
-CODE_IDENTITIES = ("repo_git", "callable_module", "callable_source")
-OUTPUT_POLICIES = ("warn", "error", "ignore")
-INPUT_BINDINGS = ("loaded", "paths", "none")
-DIRECTIONS = ("input", "output")
-DB_FALLBACKS = ("inputs-only", "always", "never")
-ACCESS_MODES = ("standard", "analysis", "read_only")
+CODE_IDENTITIES: tuple[str, ...] = get_args(CodeIdentityMode)
+OUTPUT_POLICIES: tuple[str, ...] = get_args(OutputPolicy)
+INPUT_BINDINGS: tuple[str, ...] = get_args(InputBinding)
+DIRECTIONS: tuple[str, ...] = get_args(DirectionName)
+DB_FALLBACKS: tuple[str, ...] = get_args(DbFallback)
+ACCESS_MODES: tuple[str, ...] = get_args(AccessMode)
 HASHING_STRATEGIES = ("full", "fast")
 
 
