@@ -74,34 +74,9 @@ def open_run(
     """
     hit = answer.hit
     parent = _parent(ws, request)
-    scenario = parent.record.requested_id if parent is not None and parent.is_header else None
-    claim = _claim(ws, request, scenario)
-    began = now()
-    record = RunRecord(
-        id=claim.run_id,
-        uid=new_uid(),
-        requested_id=claim.requested_id,
-        attempt=claim.attempt,
-        parent_run_id=request.parent_run_id if parent is None else parent.run_id,
-        model_name=request.model,
-        description=request.description,
-        year=request.year,
-        iteration=request.iteration,
-        stage=request.stage,
-        phase=request.phase,
-        tags=request.tags,
-        config_hash=None if identity is None else identity.config,
-        git_hash=None if identity is None else identity.code,
-        input_hash=None if identity is None else identity.inputs,
-        signature=None if identity is None else identity.signature,
-        meta=_meta(ws, request, identity, answer),
-        started_at=began if hit is None else request.asked_at,
-        created_at=began,
-        updated_at=began,
-    )
     run = ActiveRun(
         workspace=ws,
-        record=record,
+        record=_begun(ws, request, identity, answer, parent),
         config=raw(plain(request.config if request.config is not None else {}, "config")),
         facet=None if request.facet is None else dict(request.facet),
         extra=_extra(request, identity, claimed=request.run_id is not None),
@@ -124,6 +99,41 @@ def open_run(
     if hit is None or request.block:
         _announce(ws, run)
     return run
+
+
+def _begun(
+    ws: Workspace,
+    request: RunRequest,
+    identity: Identity | None,
+    answer: Answer,
+    parent: ActiveRun | None,
+) -> RunRecord:
+    """Return the record of a run that begins now, under an id of its own."""
+    scenario = parent.record.requested_id if parent is not None and parent.is_header else None
+    claim = _claim(ws, request, scenario)
+    began = now()
+    return RunRecord(
+        id=claim.run_id,
+        uid=new_uid(),
+        requested_id=claim.requested_id,
+        attempt=claim.attempt,
+        parent_run_id=request.parent_run_id if parent is None else parent.run_id,
+        model_name=request.model,
+        description=request.description,
+        year=request.year,
+        iteration=request.iteration,
+        stage=request.stage,
+        phase=request.phase,
+        tags=request.tags,
+        config_hash=None if identity is None else identity.config,
+        git_hash=None if identity is None else identity.code,
+        input_hash=None if identity is None else identity.inputs,
+        signature=None if identity is None else identity.signature,
+        meta=_meta(ws, request, identity, answer),
+        started_at=began if answer.hit is None else request.asked_at,
+        created_at=began,
+        updated_at=began,
+    )
 
 
 def _parent(ws: Workspace, request: RunRequest) -> ActiveRun | None:
