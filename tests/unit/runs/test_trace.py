@@ -14,6 +14,7 @@ import pytest
 
 import consist
 from consist import Artifact, Tracker
+from consist.cache.lookup import Question, Timing, find
 from consist.errors import OutputMissing
 
 
@@ -365,10 +366,8 @@ def test_two_blocks_with_other_outputs_are_never_a_hit_for_a_function(
             tracker.log_dataframe(table(n), "k")
     (latest, first) = tracker.find_runs()
     assert latest.signature == first.signature
-    from consist.cache.lookup import Question, find
-
     question = Question(signature=str(first.signature), content_signature=None)
-    assert find(tracker, question).hit is None
+    assert find(tracker, question, Timing(tracker)).hit is None
 
 
 def test_a_demoted_run_is_the_source_of_the_next_block(tracker: Tracker) -> None:
