@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("consist.runs")
 
 _REASONS_KEPT = 5
+_TRACEBACK_KEPT = 16_384
 
 
 # ---------------------------------------------------------------- begin
@@ -243,6 +246,30 @@ def _users_meta(run: ActiveRun) -> dict[str, Any]:
 # ---------------------------------------------------------------- end
 
 
+@contextmanager
+def ended_on_error(ws: Workspace, run: ActiveRun) -> Generator[None]:
+    """End a run where the block raises, as failed or interrupted; the error goes on unchanged."""
+    try:
+        yield
+    except BaseException as error:
+        close_run(ws, run, status_after(error), error)
+        raise
+
+
+def status_after(error: BaseException | None) -> str:
+    """Return how a run ends whose code ended with ``error``.
+
+    Code that was stopped from outside (Ctrl-C, a cancelled task, a closed generator) has not
+    failed; it was interrupted.
+    """
+    if error is None:
+        return "completed"
+    asyncio = sys.modules.get("asyncio")
+    cancelled = () if asyncio is None else (asyncio.CancelledError,)
+    stopped = isinstance(error, (KeyboardInterrupt, GeneratorExit, *cancelled))
+    return "interrupted" if stopped else "failed"
+
+
 def close_run(
     ws: Workspace,
     run: ActiveRun,
@@ -256,9 +283,9 @@ def close_run(
     """
     ended = now()
     with run.lock:
-        values = {**run.record.meta, **(meta or {})}
-        if error is not None:
-            values["error"] = str(error) or type(error).__name__
+        values = {**run.record.meta, **(meta or {}), **_error_meta(error)}
+        if status != "completed" and run.hit is None and run.outputs:
+            values["partial_outputs"] = sorted({a.key for a in run.outputs.values()})
         run.record = replace(
             run.record, status=status, meta=values, ended_at=ended, updated_at=ended
         )
@@ -274,6 +301,19 @@ def close_run(
         ws.store.write_snapshot(run.run_id, ws.store.append(document))
     _tell(ws, document, error)
     return document
+
+
+def _error_meta(error: BaseException | None) -> dict[str, str]:
+    """Return what a run keeps of the error that ended it: its message, and where it came from."""
+    if error is None:
+        return {}
+    import traceback
+
+    told = traceback.TracebackException.from_exception(error)
+    return {
+        "error": str(told) or type(error).__name__,
+        "traceback": "".join(told.format())[-_TRACEBACK_KEPT:],
+    }
 
 
 def _tell_header(ws: Workspace, document: RunDocument) -> None:
@@ -312,7 +352,7 @@ def _final_extra(ws: Workspace, run: ActiveRun, status: str) -> Extra:
 
 def _tell(ws: Workspace, document: RunDocument, error: BaseException | None) -> None:
     hooks = ws.hooks
-    if document.run.status == "failed":
+    if document.run.status != "completed":
         if hooks.failed:
             hooks.call(hooks.failed, _entity(document.run), error)
     elif hooks.complete:

@@ -98,13 +98,29 @@ def record_outputs(ws: Workspace, run: ActiveRun, seen: Watch, value: Any) -> No
     TypeError
         If the value cannot be an output.
     """
-    request = seen.request
-    items = _returned(ws, run, request, value)
-    items += _declared_paths(ws, request, seen.before)
+    _log_outputs(ws, run, seen, value)
+    check_missing(run, seen.request)
+
+
+@contextmanager
+def remains_recorded(ws: Workspace, run: ActiveRun, seen: Watch) -> Generator[None]:
+    """Log what code left behind that raises; its own error is the one that counts."""
+    try:
+        yield
+    except BaseException:
+        try:
+            _log_outputs(ws, run, seen, None)
+        except Exception as error:  # noqa: BLE001 - anything here would hide the code's own error
+            logger.warning("[Consist] outputs of failed run %r: %s", run.run_id, error)
+        raise
+
+
+def _log_outputs(ws: Workspace, run: ActiveRun, seen: Watch, value: Any) -> None:
+    items = _returned(ws, run, seen.request, value)
+    items += _declared_paths(ws, seen.request, seen.before)
     if seen.capture is not None:
         items += _captured(seen.capture)
     log_all(ws, run, items, "output", announce=False)
-    check_missing(run, request)
 
 
 def check_missing(run: ActiveRun, request: RunRequest) -> None:

@@ -17,8 +17,8 @@ from consist.runs.arguments import RunArguments, RunRequest
 from consist.runs.bind import bind
 from consist.runs.context import RunContext
 from consist.runs.identify import Identity, identify
-from consist.runs.lifecycle import artifact_dir_of, close_run, open_run
-from consist.runs.outputs import check_missing, record_outputs, watch
+from consist.runs.lifecycle import artifact_dir_of, close_run, ended_on_error, open_run
+from consist.runs.outputs import check_missing, record_outputs, remains_recorded, watch
 from consist.runs.request import resolve_run_invocation
 from consist.types import (
     ArtifactRef,
@@ -215,13 +215,10 @@ def report(ws: Workspace, request: RunRequest, identity: Identity, answer: Answe
 
 def _give_back(ws: Workspace, request: RunRequest, identity: Identity, answer: Answer) -> RunResult:
     run = open_run(ws, request, identity, answer)
-    try:
+    with ended_on_error(ws, run):
         check_missing(run, request)
         copied = hydrate_outputs(ws, run, request)
         tell_outputs(run)
-    except BaseException as error:
-        close_run(ws, run, "failed", error)
-        raise
     document = close_run(ws, run, meta=_copied_meta(copied))
     return _result(ws, document, cache_hit=True)
 
@@ -263,17 +260,14 @@ def _copied_meta(copied: Mapping[str, str]) -> dict[str, Any]:
 
 def _execute(ws: Workspace, request: RunRequest, identity: Identity, answer: Answer) -> RunResult:
     run = open_run(ws, request, identity, answer)
-    try:
+    with ended_on_error(ws, run):
         note_changed_code(ws, run)
         prepare_inputs(ws, run, request)
         seen = watch(ws, request)
-        context = RunContext(ws, run)
-        call = PreparedCall(request.fn, bind(ws, request, run.named, context))
-        value = PythonExecutor().execute(call)
+        call = PreparedCall(request.fn, bind(ws, request, run.named, RunContext(ws, run)))
+        with remains_recorded(ws, run, seen):
+            value = PythonExecutor().execute(call)
         record_outputs(ws, run, seen, value)
-    except BaseException as error:
-        close_run(ws, run, "failed", error)
-        raise
     document = close_run(ws, run)
     return _result(ws, document, cache_hit=False, value=value)
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from consist.active import ActiveRun, ActiveRunCacheOptions
 from consist.artifacts.log import entity
 from consist.cache.lookup import Timing
-from consist.errors import InvalidOption, NoActiveRun, RunAlreadyActive
+from consist.errors import NoActiveRun, RunAlreadyActive
 from consist.models.record import RunDocument
 from consist.runs.arguments import RunArguments, RunRequest
 from consist.runs.identify import identify
-from consist.runs.lifecycle import close_run, open_run
-from consist.runs.outputs import Watch, record_outputs, watch
+from consist.runs.lifecycle import close_run, ended_on_error, open_run, status_after
+from consist.runs.outputs import Watch, record_outputs, remains_recorded, watch
 from consist.runs.request import resolve_run_invocation
 from consist.runs.run import (
     hydrate_outputs,
@@ -134,26 +134,11 @@ def traced(ws: Workspace, arguments: RunArguments) -> Generator[ActiveRun]:
     ws.check_writable("trace a block")
     request = resolve_run_invocation(ws, arguments)
     run, seen = begin(ws, request)
-    try:
-        yield run
-    except BaseException as error:
-        _record_what_is_there(ws, run, seen)
-        close_run(ws, run, "failed", error)
-        raise
-    try:
+    with ended_on_error(ws, run):
+        with remains_recorded(ws, run, seen):
+            yield run
         record_outputs(ws, run, seen, None)
-    except BaseException as error:
-        close_run(ws, run, "failed", error)
-        raise
     close_run(ws, run)
-
-
-def _record_what_is_there(ws: Workspace, run: ActiveRun, seen: Watch) -> None:
-    """Log the outputs that a failing block left; its own error is the one that counts."""
-    try:
-        record_outputs(ws, run, seen, None)
-    except Exception as error:  # noqa: BLE001 - anything here would hide the block's own error
-        logger.warning("[Consist] outputs of failed run %r: %s", run.run_id, error)
 
 
 def begin(ws: Workspace, request: RunRequest) -> tuple[ActiveRun, Watch]:
@@ -166,16 +151,13 @@ def begin(ws: Workspace, request: RunRequest) -> tuple[ActiveRun, Watch]:
     report(ws, request, identity, answer)
     seen = watch(ws, request)
     run = open_run(ws, request, identity, answer)
-    try:
+    with ended_on_error(ws, run):
         if run.hit is None:
             note_changed_code(ws, run)
             prepare_inputs(ws, run, request)
         else:
             hydrate_outputs(ws, run, request)
             tell_outputs(run)
-    except BaseException as error:
-        close_run(ws, run, "failed", error)
-        raise
     return run, seen
 
 
@@ -292,15 +274,18 @@ _FIELD_KEYWORDS = (
 )
 
 
+_ENDS = ("completed", "failed", "interrupted")
+
+
 def end_run(ws: Workspace, status: str = "completed", error: BaseException | None = None) -> Run:
     """End the run that :func:`begin_run` began: write its record and tell the hooks.
 
     Parameters
     ----------
     status : str, default "completed"
-        ``"completed"`` or ``"failed"``.
+        ``"completed"``, ``"failed"`` or ``"interrupted"``.
     error : Exception, optional
-        What went wrong; its text goes into the metadata.
+        What went wrong; its message and traceback go into the metadata.
 
     Returns
     -------
@@ -314,8 +299,7 @@ def end_run(ws: Workspace, status: str = "completed", error: BaseException | Non
     ValueError
         If the status is unknown.
     """
-    if status not in {"completed", "failed"}:
-        raise InvalidOption("status", status, ("completed", "failed"))
+    check_option("status", status, _ENDS)
     run = ws.active.find()
     if run is None or run.is_header:
         return _ended_before(ws)
@@ -351,14 +335,14 @@ def start_run(ws: Workspace, run_id: str, model: str, **kwargs: Any) -> Generato
     try:
         yield ws
     except BaseException as error:
-        _close_once(ws, run, "failed", error)
+        _close_once(ws, run, error)
         raise
-    _close_once(ws, run, "completed", None)
+    _close_once(ws, run, None)
 
 
-def _close_once(ws: Workspace, run: ActiveRun, status: str, error: BaseException | None) -> None:
+def _close_once(ws: Workspace, run: ActiveRun, error: BaseException | None) -> None:
     if run.is_open:
-        ws.memory["ended_run"] = close_run(ws, run, status, error)
+        ws.memory["ended_run"] = close_run(ws, run, status_after(error), error)
 
 
 def _entity(run: ActiveRun) -> Run:

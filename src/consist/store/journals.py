@@ -116,6 +116,12 @@ def _listed(entry: os.DirEntry[str]) -> Journal:
     return Journal(Path(entry.path), journal_token(entry.name), size)
 
 
+def owner_of(path: Path) -> ProcessRecord | None:
+    """Return the process that writes a journal, as its first record names it."""
+    first = next(read_entries(path), None)
+    return first.record.process if first and isinstance(first.record, OpenRecord) else None
+
+
 _said: set[tuple[str, str]] = set()
 
 

@@ -296,7 +296,7 @@ class _Session:
             if not self.ended.get(journal.token, Ending()).needs_care:
                 continue
             orphans = Orphans(journal.path)
-            for event in orphans.interrupted(self.connection):
+            for event in orphans.interrupted(self.connection, ALIAS):
                 self.index.learn_document(event.doc)
                 self._add(event)
             orphans.mend_snapshots()

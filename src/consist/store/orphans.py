@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 
 from consist.errors import StoreError
 from consist.models.record import ArtifactRecord, LogEvent, RowEvent, RunDocument, RunEvent, replace
-from consist.store.database import ALIAS
 from consist.store.journals import CloseRecord, Entry, UnknownRecord, read_entries
 from consist.store.snapshots import refresh_snapshot
 
@@ -54,12 +53,12 @@ class Orphans:
             self._open.pop(document.run.uid, None)
             self._ended.append(document)
 
-    def interrupted(self, connection: DuckDBPyConnection) -> Iterator[RunEvent]:
-        """Yield the end of every run that the attached database still takes for running."""
+    def interrupted(self, connection: DuckDBPyConnection, schema: str) -> Iterator[RunEvent]:
+        """Yield the end of every run that the tables of ``schema`` still take for running."""
         if not self._open:
             return
         rows = connection.execute(
-            f"SELECT uid FROM {ALIAS}.run WHERE status = 'running' AND uid IN (SELECT unnest(?))",
+            f"SELECT uid FROM {schema}.run WHERE status = 'running' AND uid IN (SELECT unnest(?))",
             [list(self._open)],
         ).fetchall()
         for (uid,) in rows:

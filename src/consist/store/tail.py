@@ -12,13 +12,14 @@ import weakref
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from consist.models.record import Event, LogEvent, RowEvent, RunEvent
+from consist.models.record import Event, LogEvent, ProcessRecord, RowEvent, RunEvent
 from consist.store import locks
 from consist.store.database import ALIAS, Database
 from consist.store.folder import JournalFolder
-from consist.store.journals import list_journals, read_entries
+from consist.store.journals import Journal, list_journals, owner_of, read_entries
 from consist.store.known import Keys, KnownRun, StoredKeys
 from consist.store.migrations import check_version, store_values
+from consist.store.orphans import Orphans
 from consist.store.storing import BY_RUN, Batch, prepare
 from consist.store.tail_tables import TailTables
 
@@ -45,6 +46,8 @@ class Tail:
         self._stored: dict[str, str] | None = None
         self._store_id: str | None = None
         self._positions: dict[str, int] = {}
+        self._owners: dict[str, ProcessRecord | None] = {}
+        self._ended: set[str] = set()
         self._tables = TailTables()
         self._known = _TailKeys()
         locks.on_fork(self, before=Tail.freeze, in_parent=Tail.thaw, in_child=Tail.abandon)
@@ -66,6 +69,7 @@ class Tail:
             try:
                 self._renew(connection, epoch, stored)
                 self._read_on(connection)
+                self._end_orphans(connection)
                 connection.commit()
             except BaseException:
                 self._epoch = -1
@@ -89,6 +93,7 @@ class Tail:
         if self._stored is None or before != stored.get("schema_version"):
             self._tables.create_views(connection)
         self._tables.clear(connection)
+        self._ended.clear()
         self._positions = stored_positions(connection) if stored else {}
         self._known = _TailKeys(StoredKeys(connection, ALIAS) if stored else None)
         self._stored = stored
@@ -115,6 +120,21 @@ class Tail:
                 self._positions[journal.token] = entry.end
                 if isinstance(entry.record, RunEvent | LogEvent | RowEvent):
                     yield entry.record
+
+    def _end_orphans(self, connection: DuckDBPyConnection) -> None:
+        """Show the runs of vanished processes as interrupted; the next merge records it."""
+        for journal in list_journals(self.folder.path):
+            if journal.token not in self._ended and self._is_orphan(journal):
+                self._ended.add(journal.token)
+                events = list(Orphans(journal.path).interrupted(connection, "main"))
+                if events:
+                    self._store(connection, prepare(events, self._known))
+
+    def _is_orphan(self, journal: Journal) -> bool:
+        if journal.token not in self._owners:
+            self._owners[journal.token] = owner_of(journal.path)
+        owner = self._owners[journal.token]
+        return owner is not None and locks.has_ended(owner)
 
     def _store(self, connection: DuckDBPyConnection, batch: Batch) -> None:
         self._tables.store(connection, batch)

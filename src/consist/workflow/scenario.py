@@ -26,7 +26,7 @@ from consist.errors import (
 from consist.identity import plain
 from consist.models.record import ArtifactRecord, Direction
 from consist.runs.arguments import GivenInput, RunArguments
-from consist.runs.lifecycle import close_run, open_run
+from consist.runs.lifecycle import close_run, open_run, status_after
 from consist.runs.request import resolve_run_invocation
 from consist.runs.run import execute_run
 from consist.runs.trace import block_arguments, traced
@@ -217,10 +217,9 @@ class ScenarioContext:
             meta["missing_outputs"] = list(missing)
         if error is not None:
             meta["failed_with"] = str(error) or type(error).__name__
-            failed = [step["id"] for step in run.steps if step["status"] == "failed"]
+            failed = [step["id"] for step in run.steps if step["status"] != "completed"]
             meta["failed_step"] = failed[-1] if failed else None
-        status = "completed" if error is None else "failed"
-        close_run(self._workspace, run, status, error, meta)
+        close_run(self._workspace, run, status_after(error), error, meta)
 
     def _sync(self, artifact: ArtifactRecord, direction: Direction) -> None:
         if direction == "output":

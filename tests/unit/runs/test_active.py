@@ -173,7 +173,7 @@ def test_runs_in_two_tasks_do_not_see_each_other(tracker: Tracker) -> None:
         assert list(tracker.get_run_outputs(name)) == [f"out_{name}"]
 
 
-def test_a_cancelled_task_leaves_its_run_failed(tracker: Tracker) -> None:
+def test_a_cancelled_task_leaves_its_run_interrupted(tracker: Tracker) -> None:
     async def work() -> None:
         with tracker.start_run("r", "m"):
             await asyncio.sleep(20)
@@ -188,7 +188,7 @@ def test_a_cancelled_task_leaves_its_run_failed(tracker: Tracker) -> None:
     asyncio.run(cancel())
     run = tracker.get_run("r")
     assert run is not None
-    assert run.status == "failed"
+    assert run.status == "interrupted"
     assert current() is None
 
 
@@ -334,4 +334,4 @@ def test_a_generator_that_is_left_open_does_not_keep_its_run_active(tracker: Tra
     assert current() is None
     run = tracker.get_run("r")
     assert run is not None
-    assert run.status == "failed"
+    assert run.status == "interrupted"

@@ -672,9 +672,12 @@ def test_the_functions_own_exception_comes_out_unchanged(tracker: Tracker) -> No
     assert run.ended_at is not None
 
 
-@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_an_interrupted_function_leaves_a_failed_run(
-    tracker: Tracker, kind: type[BaseException]
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [(KeyboardInterrupt, "interrupted"), (GeneratorExit, "interrupted"), (SystemExit, "failed")],
+)
+def test_a_function_that_is_stopped_from_outside_is_interrupted(
+    tracker: Tracker, kind: type[BaseException], status: str
 ) -> None:
     # C-10
     def step() -> None:
@@ -684,7 +687,7 @@ def test_an_interrupted_function_leaves_a_failed_run(
         tracker.run(step, run_id="r")
     run = tracker.get_run("r")
     assert run is not None
-    assert run.status == "failed"
+    assert run.status == status
     assert consist.current_run() is None
     assert tracker.run(frame, outputs=["f"]).run.status == "completed"
 

@@ -111,12 +111,12 @@ def test_the_exception_of_a_block_comes_out_unchanged(tracker: Tracker) -> None:
     assert (run.status, run.meta["error"]) == ("failed", "boom")
 
 
-def test_an_interrupted_block_is_a_failed_run(tracker: Tracker) -> None:
+def test_an_interrupted_block_is_an_interrupted_run(tracker: Tracker) -> None:
     with pytest.raises(KeyboardInterrupt), tracker.trace("t", run_id="r"):
         raise KeyboardInterrupt
     run = tracker.get_run("r")
     assert run is not None
-    assert run.status == "failed"
+    assert run.status == "interrupted"
     assert consist.current_run() is None
 
 

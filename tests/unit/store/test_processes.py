@@ -209,10 +209,10 @@ def test_interrupted_runs_are_told_apart_from_running_ones(
     assert set(table(store, "SELECT status FROM run")) == {("running",)}
     dying.kill()
     dying.communicate()
-    assert table(store, "SELECT status FROM run WHERE id = 'dead'") == [("running",)]
+    statuses = [("dead", "interrupted"), ("mine", "running"), ("theirs", "running")]
+    assert table(store, "SELECT id, status FROM run ORDER BY id") == statuses
     store.sync()
-    found = table(store, "SELECT id, status FROM run ORDER BY id")
-    assert found == [("dead", "interrupted"), ("mine", "running"), ("theirs", "running")]
+    assert merged(tmp_path, "SELECT id, status FROM run ORDER BY id") == statuses
     ((who,),) = table(store, "SELECT meta->'interrupted' FROM run WHERE id = 'dead'")
     assert f'"pid":{pid}' in who
     ((process,),) = table(store, "SELECT extra->'process' FROM run_extra WHERE run_id = 'theirs'")
