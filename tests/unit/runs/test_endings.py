@@ -1,5 +1,8 @@
 """How runs end that do not complete: what is kept of the error, and of the outputs so far."""
 
+# ruff: noqa: PT012 - the block is what has to fail
+# ruff: noqa: TRY301 - the test fails where a user's code would
+
 from __future__ import annotations
 
 import logging
@@ -173,9 +176,12 @@ def test_a_hit_that_fails_keeps_no_partial_outputs(tracker: Tracker, here: Path)
 
 
 def test_an_interrupted_scenario_and_its_step_say_so(tracker: Tracker) -> None:
-    with pytest.raises(KeyboardInterrupt), tracker.scenario("base") as sc:
-        with sc.trace("step", run_id="s"):
-            raise KeyboardInterrupt
+    with (
+        pytest.raises(KeyboardInterrupt),
+        tracker.scenario("base") as sc,
+        sc.trace("step", run_id="s"),
+    ):
+        raise KeyboardInterrupt
     header = ended(tracker, "base")
     assert (header.status, ended(tracker, "s").status) == ("interrupted", "interrupted")
     assert header.meta["failed_step"] == "s"
