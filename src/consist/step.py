@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import string
+import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -54,9 +56,16 @@ class StepDefinition(msgspec.Struct, frozen=True, kw_only=True):
     def resolve(self, name: str, context: StepContext) -> Any:
         """Return one field, computed if it was given as a function."""
         value = getattr(self, name)
-        if callable(value) and not isinstance(value, type):
-            return value(context)
-        return value
+        return value(context) if _is_computed(value) else value
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether any field was given as a function."""
+        return any(_is_computed(getattr(self, name)) for name in _FIELDS)
+
+
+def _is_computed(value: object) -> bool:
+    return callable(value) and not isinstance(value, type)
 
 
 _EMPTY = StepDefinition()
@@ -96,8 +105,17 @@ def define_step(**kwargs: Any) -> Callable[[F], F]:
 
 
 def definition_of(function: object) -> StepDefinition:
-    """Return what :func:`define_step` attached, or the empty definition."""
-    return getattr(function, ATTRIBUTE, _EMPTY)
+    """Return what :func:`define_step` attached, or the empty definition.
+
+    A partial of a step keeps the step's defaults.
+    """
+    return getattr(_unwrapped(function), ATTRIBUTE, _EMPTY)
+
+
+def _unwrapped(function: object) -> object:
+    while isinstance(function, partial):
+        function = function.func
+    return function
 
 
 def require_runtime_kwargs(*names: str) -> Callable[[F], F]:
@@ -137,16 +155,36 @@ def check_runtime_kwargs(function: object, given: Mapping[str, Any]) -> None:
     UsageError
         Naming the absent arguments.
     """
-    required: tuple[str, ...] = getattr(function, REQUIRED_ATTRIBUTE, ())
+    required: tuple[str, ...] = getattr(_unwrapped(function), REQUIRED_ATTRIBUTE, ())
     missing = [name for name in required if name not in given]
     if missing:
-        name = getattr(function, "__name__", repr(function))
+        name = function_name(function)
         error = UsageError(f"step {name!r} needs runtime arguments: {', '.join(missing)}")
         raise hint(error, "pass them as execution_options=ExecutionOptions(runtime_kwargs={...})")
 
 
 class StepContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What a computed default may know about the run that is about to begin."""
+    """What a computed default may know about the run that is about to begin.
+
+    Attributes
+    ----------
+    func_name : str
+        Name of the function; empty where there is none.
+    model : str or None
+        Model name, as far as it was given.
+    year, iteration : int or None
+    phase, stage : str or None
+    consist_settings : Settings or None
+        Limits and switches of the tracker.
+    consist_workspace : Path or None
+        The tracker's run folder.
+    consist_state : Run or None
+        The run that this one is begun in: a scenario's header or an outer step.
+    runtime_kwargs : mapping
+        Arguments that reach the function without counting for the identity.
+    runtime_settings, runtime_workspace, runtime_state : object
+        The runtime arguments called ``settings``, ``workspace`` and ``state``; ``None`` if absent.
+    """
 
     func_name: str
     model: str | None = None
@@ -154,21 +192,59 @@ class StepContext(msgspec.Struct, frozen=True, kw_only=True):
     iteration: int | None = None
     phase: str | None = None
     stage: str | None = None
+    consist_settings: Any = None
     consist_workspace: Any = None
+    consist_state: Any = None
     runtime_kwargs: Mapping[str, Any] = {}
+
+    @property
+    def runtime_settings(self) -> Any:
+        """The runtime argument ``settings``, or ``None``."""
+        return self.runtime_kwargs.get("settings")
+
+    @property
+    def runtime_workspace(self) -> Any:
+        """The runtime argument ``workspace``, or ``None``."""
+        return self.runtime_kwargs.get("workspace")
+
+    @property
+    def runtime_state(self) -> Any:
+        """The runtime argument ``state``, or ``None``."""
+        return self.runtime_kwargs.get("state")
+
+    @property
+    def settings(self) -> Any:
+        """Deprecated alias of :attr:`runtime_settings`."""
+        return self._renamed("settings")
+
+    @property
+    def workspace(self) -> Any:
+        """Deprecated alias of :attr:`runtime_workspace`."""
+        return self._renamed("workspace")
+
+    @property
+    def state(self) -> Any:
+        """Deprecated alias of :attr:`runtime_state`."""
+        return self._renamed("state")
+
+    def _renamed(self, name: str) -> Any:
+        warnings.warn(
+            f"StepContext.{name} is deprecated: use runtime_{name}",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+        return self.runtime_kwargs.get(name)
 
     def __getitem__(self, name: str) -> Any:
         """Return an attribute or runtime argument by name."""
-        value = self.get(name, _ABSENT)
-        if value is _ABSENT:
-            raise KeyError(name)
-        return value
+        return getattr(self, name) if name in _KNOWN else self.runtime_kwargs[name]
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return an attribute or runtime argument by name, or ``default``."""
-        if name in self.__struct_fields__:
-            return getattr(self, name)
-        return self.runtime_kwargs.get(name, default)
+        """Return an attribute or runtime argument by name, or ``default`` if it is absent."""
+        if name not in _KNOWN:
+            return self.runtime_kwargs.get(name, default)
+        value = getattr(self, name)
+        return default if value is None else value
 
     def get_runtime(self, name: str, default: Any = None) -> Any:
         """Return a runtime argument, or ``default``."""
@@ -187,7 +263,9 @@ class StepContext(msgspec.Struct, frozen=True, kw_only=True):
         return self.runtime_kwargs[name]
 
 
-_ABSENT = object()
+_KNOWN = frozenset(
+    {*StepContext.__struct_fields__, "runtime_settings", "runtime_workspace", "runtime_state"}
+)
 
 
 def render_name(template: str, context: StepContext) -> str:

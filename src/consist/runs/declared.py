@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -128,23 +128,24 @@ def _plain_mapping(value: Any, where: str) -> dict[str, Any]:
 # ---------------------------------------------------------------- inputs and outputs
 
 
-def inputs_of(given: RunArguments, inputs: Any) -> tuple[GivenInput, ...]:
+def inputs_of(given: RunArguments, pick: Pick) -> tuple[GivenInput, ...]:
     """Return every declared input, ``input_keys`` and ``depends_on`` included."""
-    others = (*_keyed(given), *(given.depends_on or ()))
-    return (*_declared(inputs), *map(_unbound, others))
+    inputs = tuple(_declared(pick("inputs")))
+    if given.input_keys or given.optional_input_keys:
+        warnings.warn(
+            "input_keys and optional_input_keys are deprecated outside of scenarios: pass inputs=",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+    keyed = _keyed(pick, {item.name for item in inputs})
+    return (*inputs, *map(_unbound, (*keyed, *(given.depends_on or ()))))
 
 
-def _keyed(given: RunArguments) -> Iterator[Any]:
-    """Yield what older code passes outside of scenarios, where there is no coupler: paths."""
-    if given.input_keys is None and given.optional_input_keys is None:
-        return
-    warnings.warn(
-        "input_keys and optional_input_keys are deprecated outside of scenarios: pass inputs=",
-        DeprecationWarning,
-        stacklevel=2,
-    )
-    yield from _listed(given.input_keys)
-    yield from (path for path in _listed(given.optional_input_keys) if Path(path).exists())
+def _keyed(pick: Pick, named: Collection[str | None]) -> Iterator[str]:
+    """Yield input keys that no input has, where no coupler knows them: they are paths then."""
+    yield from (key for key in _listed(pick("input_keys")) if key not in named)
+    optional = (key for key in _listed(pick("optional_input_keys")) if key not in named)
+    yield from (key for key in optional if Path(key).exists())
 
 
 def _listed(keys: Iterable[str] | str | None) -> list[str]:

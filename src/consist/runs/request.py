@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from consist.artifacts.keys import check_key
 from consist.cache.hydrate import check_request
 from consist.errors import NotSupportedYet, UsageError
 from consist.runs import declared
-from consist.runs.arguments import CachePlan, Mapped, RunArguments, RunRequest
+from consist.runs.arguments import CachePlan, RunArguments, RunRequest
 from consist.runs.bind import parameters_of
 from consist.step import (
     StepContext,
@@ -39,6 +41,7 @@ from consist.types import (
 )
 
 if TYPE_CHECKING:
+    from consist.models.run import Run
     from consist.workspace import Workspace
 
 
@@ -53,10 +56,8 @@ def resolve_run_invocation(ws: Workspace, given: RunArguments) -> RunRequest:
     ValueError, TypeError
         For anything that cannot mean what it says; nothing has happened then.
     """
-    step = definition_of(given.fn)
-    execution = _execution(given)
-    runtime = dict(execution.runtime_kwargs or {})
-    context = _step_context(ws, given, runtime)
+    step, context = step_of(ws, given)
+    execution, runtime = _execution(given), context.runtime_kwargs
 
     def pick(name: str) -> Any:
         value = getattr(given, name)
@@ -69,10 +70,10 @@ def resolve_run_invocation(ws: Workspace, given: RunArguments) -> RunRequest:
         else given.allow_external_paths
     )
     name = _name(given, step, context)
-    model = given.model or step.resolve("model", context) or name
+    model = context.model or name
     config = declared.config_of(pick("config"))
     output_paths = dict(pick("output_paths") or {})
-    inputs = declared.inputs_of(given, pick("inputs"))
+    inputs = declared.inputs_of(given, pick)
     facet, facet_record = declared.facet_of(pick, config, model)
     if given.fn is not None:
         check_runtime_kwargs(given.fn, runtime)
@@ -119,17 +120,31 @@ def resolve_run_invocation(ws: Workspace, given: RunArguments) -> RunRequest:
 # ---------------------------------------------------------------- names
 
 
-def _step_context(ws: Workspace, given: RunArguments, runtime: Mapped) -> StepContext:
-    return StepContext(
+def step_of(ws: Workspace, given: RunArguments) -> tuple[StepDefinition, StepContext]:
+    """Return the defaults that the function of a run carries, and what computed ones may know."""
+    step = definition_of(given.fn)
+    context = StepContext(
         func_name="" if given.fn is None else function_name(given.fn),
         model=given.model,
         year=given.year,
         iteration=given.iteration,
         phase=given.phase,
         stage=given.stage,
+        consist_settings=ws.settings,
         consist_workspace=ws.run_dir,
-        runtime_kwargs=runtime,
+        consist_state=_outer_run(ws) if step.is_computed else None,
+        runtime_kwargs=dict(_execution(given).runtime_kwargs or {}),
     )
+    if given.model is None:
+        context = msgspec.structs.replace(context, model=step.resolve("model", context))
+    return step, context
+
+
+def _outer_run(ws: Workspace) -> Run | None:
+    from consist.models.run import Run
+
+    outer = ws.active.own()
+    return None if outer is None else Run.from_record(outer.record)
 
 
 def _name(given: RunArguments, step: StepDefinition, context: StepContext) -> str:
@@ -206,38 +221,36 @@ def _cache_plan(
     *,
     has_paths: bool,
 ) -> CachePlan:
-    options = given.cache_options or CacheOptions()
-
-    def pick(name: str, default: Any = None) -> Any:
-        value = getattr(options, name)
-        if value is None and hasattr(step, name):
-            value = step.resolve(name, context)
-        return default if value is None else value
-
-    mode = pick("cache_mode", "reuse")
-    hydration = pick("cache_hydration", "metadata")
-    validation = pick("validate_cached_outputs", "lazy")
-    checked = CacheOptions(
-        cache_mode=mode, cache_hydration=hydration, validate_cached_outputs=validation
-    )
+    options = _cache_options(given.cache_options or CacheOptions(), step, context)
+    mode = options.cache_mode or "reuse"
+    hydration = options.cache_hydration or "metadata"
     asked_paths = given.materialize_cached_output_paths
     asked_dir = given.materialize_cached_outputs_dir
     if given.manual:
         check_request(hydration, has_paths=bool(asked_paths), has_folder=asked_dir is not None)
     elif hydration == "outputs-requested":
         check_request(hydration, has_paths=has_paths, has_folder=False)
-    eager = mode != "skip_check" and OUTPUT_VALIDATIONS[str(checked.validate_cached_outputs)]
+    validation = OUTPUT_VALIDATIONS[options.validate_cached_outputs or "lazy"]
     return CachePlan(
         mode=mode,
         hydration=hydration,
-        eager=eager == "eager",
-        epoch=pick("cache_epoch", ws.cache_epoch),
-        version=pick("cache_version"),
-        code_identity=pick("code_identity"),
-        extra_deps=tuple(map(os.fspath, pick("code_identity_extra_deps", ()))),
+        eager=validation == "eager" and mode != "skip_check",
+        epoch=ws.cache_epoch if options.cache_epoch is None else options.cache_epoch,
+        version=options.cache_version,
+        code_identity=options.code_identity,
+        extra_deps=tuple(map(os.fspath, options.code_identity_extra_deps or ())),
         output_paths=None if asked_paths is None else dict(asked_paths),
         outputs_dir=_path_text(asked_dir),
     )
+
+
+def _cache_options(
+    options: CacheOptions, step: StepDefinition, context: StepContext
+) -> CacheOptions:
+    """Return the options with the defaults of the step, checked like the options themselves."""
+    unset = [f.name for f in fields(options) if getattr(options, f.name) is None]
+    defaults = {name: step.resolve(name, context) for name in unset if hasattr(step, name)}
+    return replace(options, **defaults)
 
 
 def _refuse_unsupported(given: RunArguments, adapter: Any) -> None:

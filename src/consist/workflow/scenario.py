@@ -27,10 +27,10 @@ from consist.identity import plain
 from consist.models.record import ArtifactRecord, Direction
 from consist.runs.arguments import GivenInput, RunArguments
 from consist.runs.lifecycle import close_run, open_run, status_after
-from consist.runs.request import resolve_run_invocation
+from consist.runs.request import resolve_run_invocation, step_of
 from consist.runs.run import execute_run
 from consist.runs.trace import block_arguments, traced
-from consist.step import StepContext, definition_of, function_name, render_name
+from consist.step import StepContext, StepDefinition, render_name
 from consist.types import (
     ArtifactRef,
     BindingResult,
@@ -358,17 +358,9 @@ class ScenarioContext:
             If a key is not in the coupler.
         """
         given = dict(locals())
-        del given["self"]
+        del given["self"], given["binding"]
         self._begin_step()
-        inputs, execution = self._bound(given)
-        given.update(
-            inputs=inputs,
-            execution_options=execution,
-            name=self._step_name(fn, given),
-            cache_options=self._step_cache(fn, given["cache_options"]),
-            parent_run_id=parent_run_id or self.run_id,
-        )
-        return execute_run(self._workspace, RunArguments(**given))
+        return execute_run(self._workspace, self._completed(RunArguments(**given), binding))
 
     @contextmanager
     def trace(
@@ -422,13 +414,7 @@ class ScenarioContext:
         given = dict(locals())
         del given["self"]
         self._begin_step()
-        given["inputs"], _ = self._bound({**given, "binding": None, "execution_options": None})
-        del given["input_keys"], given["optional_input_keys"]
-        given["parent_run_id"] = parent_run_id or self.run_id
-        arguments = block_arguments(given)
-        options = self._step_cache(None, arguments.cache_options)
-        arguments = msgspec.structs.replace(arguments, cache_options=options)
-        with traced(self._workspace, arguments) as run:
+        with traced(self._workspace, self._completed(block_arguments(given), None)) as run:
             yield run.workspace
 
     step = trace
@@ -439,18 +425,24 @@ class ScenarioContext:
         self._header("run a step")
         self._steps_began = True
 
-    def _step_name(self, fn: Callable[..., Any] | None, given: Mapping[str, Any]) -> str | None:
-        if given["name"] is not None or fn is None or self._template is None:
-            return given["name"]
-        if definition_of(fn).name_template is not None:
-            return None
-        names = ("model", "year", "iteration", "phase", "stage")
-        context = StepContext(func_name=function_name(fn), **{n: given[n] for n in names})
-        return render_name(self._template, context)
+    def _completed(self, given: RunArguments, binding: BindingResult | None) -> RunArguments:
+        """Return the arguments of a step with the scenario's defaults, and every key resolved."""
+        step, context = step_of(self._workspace, given)
+        name = given.name
+        if name is None and step.name_template is None and self._template is not None:
+            name = render_name(self._template, context)
+        return msgspec.structs.replace(
+            given,
+            name=name,
+            inputs=self._inputs_of(given, binding, step, context),
+            input_keys=(),
+            optional_input_keys=(),
+            cache_options=self._cache_options(step, given.cache_options),
+            parent_run_id=given.parent_run_id or self.run_id,
+        )
 
-    def _step_cache(self, fn: object, options: CacheOptions | None) -> CacheOptions:
+    def _cache_options(self, step: StepDefinition, options: CacheOptions | None) -> CacheOptions:
         options = options or CacheOptions()
-        step = definition_of(fn)
         if options.cache_hydration is None and step.cache_hydration is None:
             options = replace(options, cache_hydration=self._hydration)
         if options.cache_epoch is None:
@@ -459,19 +451,25 @@ class ScenarioContext:
 
     # ------------------------------------------------------------ inputs of steps
 
-    def _bound(self, given: dict[str, Any]) -> tuple[Any, ExecutionOptions | None]:
-        """Return the inputs with every key resolved, and how they are to be bound."""
-        envelope: BindingResult | None = given.pop("binding")
-        inputs = given["inputs"]
-        keys, optional = given.pop("input_keys", None), given.pop("optional_input_keys", None)
-        if envelope is not None:
-            if inputs is not None or keys is not None or optional is not None:
+    def _inputs_of(
+        self,
+        given: RunArguments,
+        binding: BindingResult | None,
+        step: StepDefinition,
+        context: StepContext,
+    ) -> Any:
+        """Return the inputs of a step, with every key resolved."""
+        asked = [getattr(given, name) for name in _INPUTS]
+        if binding is not None:
+            if asked != [None, None, None]:
                 raise UsageError("binding= excludes inputs=, input_keys= and optional_input_keys=")
-            inputs = envelope.inputs
-            keys, optional = envelope.input_keys, envelope.optional_input_keys
-        execution: ExecutionOptions | None = given["execution_options"]
-        if keys is None and optional is None and envelope is None:
-            return self._resolved(inputs), execution
+            asked = [getattr(binding, name) for name in _INPUTS]
+        else:
+            defaults = [step.resolve(name, context) for name in _INPUTS]
+            asked = [d if a is None else a for a, d in zip(asked, defaults, strict=True)]
+        inputs, keys, optional = asked
+        if keys is None and optional is None and binding is None:
+            return self._resolved(inputs)
         named = self._by_name(inputs)
         for key in _listed(keys):
             if key not in named:
@@ -479,7 +477,7 @@ class ScenarioContext:
         for key in _listed(optional):
             if key not in named and key in self.coupler:
                 named[key] = self.coupler.record(key)
-        return named, execution
+        return named
 
     def _by_name(self, inputs: Any) -> dict[str, Any]:
         resolved = self._resolved(inputs)
@@ -510,6 +508,9 @@ class ScenarioContext:
             return GivenInput(name=None, source=source, bound=False)
         problem = UnknownKey(source, "the coupler", tuple(self.coupler.keys()))
         raise hint(problem, "an earlier step has to log it, or pass a path")
+
+
+_INPUTS = ("inputs", "input_keys", "optional_input_keys")
 
 
 def _listed(keys: Iterable[str] | str | None) -> list[str]:
