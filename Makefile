@@ -67,7 +67,7 @@ types: $(READY)
 
 imports: $(READY)
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/lint-imports --no-logo --config .ci/loading.toml
+	$(BIN)/lint-imports --no-logo --no-cache --config .ci/loading.toml
 
 doc-check: $(READY)
 	$(BIN)/python -m pytest -q tests/docs/test_references.py

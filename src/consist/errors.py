@@ -58,6 +58,12 @@ def hint(error: _E, remedy: str) -> _E:
     return error
 
 
+def a_kind(value: object) -> str:
+    """Return what kind of thing a value is, with its article: ``an int``, ``a DataFrame``."""
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
+
+
 class ConsistError(Exception):
     """Base of every error of this library."""
 

@@ -1,5 +1,8 @@
-"""Write files so that nobody ever sees half of one: a temporary file, then a rename."""
-# ruff: noqa: PTH103, PTH105, PTH108, PTH118, PTH120  # paths are text here, see bounds.py
+"""Write files so that nobody ever sees half of one: a temporary file, then a rename.
+
+A folder that stands for one thing, such as an array store, is written in the same way.
+"""
+# ruff: noqa: PTH103, PTH104, PTH105, PTH108, PTH112, PTH118, PTH120  # paths are text here, see bounds.py
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from consist.types import PathLike
 TEMPORARY_PREFIX = ".consist-"
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
+# How systems tell that a folder cannot take a name: a folder with content or a link has it.
+_OCCUPIED = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
 
 _REMEDIES = {
@@ -80,21 +85,23 @@ def write_atomic(path: PathLike, data: bytes, *, exclusive: bool = False) -> Non
 def replacing(path: PathLike) -> Generator[Path]:
     """Yield a temporary path that becomes ``path`` when the block ends well.
 
-    The temporary file lies in the same folder and has the same suffixes, so that writers which
-    choose a format or a compression by name do as they would. When the block raises, the file
-    is removed and what ``path`` held stays.
+    The temporary path lies in the same folder and has the same suffixes, so that writers which
+    choose a format or a compression by name do as they would. The block makes it a file or a
+    folder; a folder replaces an older one whole. When the block raises, what it made is removed
+    and what ``path`` held stays.
 
     Raises
     ------
     StoreUnwritable
-        If the folder cannot be created or the file not renamed.
+        If the folder of ``path`` cannot be created, nothing was written, or a file would replace
+        a folder or a folder a file.
 
     Examples
     --------
     >>> with replacing("/tmp/table.csv") as temporary:
     ...     _ = temporary.write_text("a,b")
     """
-    target = os.fspath(path)
+    target = str(Path(path))  # a folder may be named with a slash at its end
     suffixes = "".join(Path(target).suffixes)
     temporary = beside(target, suffixes)
     try:
@@ -111,7 +118,10 @@ def replacing(path: PathLike) -> Generator[Path]:
 
 def _rename(temporary: str, target: str) -> None:
     try:
-        publish(temporary, target, exclusive=False)
+        if os.path.isdir(temporary):
+            publish_folder(temporary, target)
+        else:
+            publish(temporary, target, exclusive=False)
     except OSError as error:
         raise unwritable(target, error) from error
 
@@ -197,7 +207,47 @@ def _claim_and_replace(temporary: str, target: str) -> None:
     os.replace(temporary, target)
 
 
+def publish_folder(temporary: str, target: str) -> None:
+    """Give a complete temporary folder its name, in the place of an older folder if need be.
+
+    Where the system can swap two names, ``target`` is never absent; elsewhere it is between two
+    renames, and it is never half-written.
+    """
+    if os.path.lexists(target) and not os.path.isdir(target):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), target)
+    if _exchange(temporary, target):
+        discard(temporary)
+        return
+    aside = beside(target)
+    try:
+        while not _took_name(temporary, target):  # not even now: another writer was faster
+            discard(aside)
+            with suppress(FileNotFoundError):
+                os.rename(target, aside)
+    except BaseException:
+        with suppress(OSError):
+            os.rename(aside, target)
+        raise
+    discard(aside)
+
+
+def _took_name(temporary: str, target: str) -> bool:
+    """Rename a folder unless something has the name; return whether it did."""
+    try:
+        os.rename(temporary, target)
+    except OSError as error:
+        if error.errno in _OCCUPIED:
+            return False
+        raise
+    return True
+
+
 def discard(temporary: str) -> None:
-    """Remove a temporary file if it is there."""
-    with suppress(OSError):
+    """Remove a temporary file, or a temporary folder with all that it holds, if it is there."""
+    try:
         os.unlink(temporary)
+    except OSError:
+        if os.path.isdir(temporary):
+            import shutil
+
+            shutil.rmtree(temporary, ignore_errors=True)

@@ -25,6 +25,7 @@ from consist.errors import (
     StoreUnwritable,
     UnsupportedFormat,
     UsageError,
+    a_kind,
     hint,
 )
 from consist.types import PathLike
@@ -32,6 +33,7 @@ from consist.types import PathLike
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
     from pandas import DataFrame
+    from xarray import Dataset
 
 Kind: TypeAlias = Literal["table", "array", "document", "file"]
 
@@ -61,7 +63,10 @@ class Driver(Protocol):
         ...
 
     def load(self, path: PathLike, **options: Any) -> Any:
-        """Return the content in its natural form, for formats that are no tables."""
+        """Return the content in its natural form, for formats that are no tables.
+
+        A driver of kind ``"array"`` takes the option ``group``: which arrays of the file.
+        """
         ...
 
     def relation(
@@ -105,7 +110,11 @@ class Driver(Protocol):
     def describe(
         self, path: PathLike, *, connection: DuckDBPyConnection | None = None, **options: Any
     ) -> dict[str, Any]:
-        """Return what the header tells, such as ``columns`` (name to type) and ``rows``."""
+        """Return what the header tells, as plain data.
+
+        Of a table ``columns`` (name to type) and ``rows``; of arrays ``dims`` (name to length)
+        and ``variables`` (name to what is known of it, such as ``dtype`` and ``shape``).
+        """
         ...
 
 
@@ -156,7 +165,7 @@ class BaseDriver:
 
     def write(self, value: Any, path: PathLike, **options: Any) -> None:  # noqa: ARG002
         """Refuse to write."""
-        raise self._cannot(f"write a {type(value).__name__} to {os.fspath(path)}")
+        raise self._cannot(f"write {a_kind(value)} to {os.fspath(path)}")
 
     def digest(self, path: PathLike) -> str | None:  # noqa: ARG002
         """Leave identity to the bytes."""
@@ -178,12 +187,12 @@ class BaseDriver:
             "read the file at artifact.path yourself, or name its driver when you log it",
         )
 
-    def _needed(self, module: str) -> ModuleType:
+    def _needed(self, module: str, action: str = "reading") -> ModuleType:
         """Import an optional library, or raise an error that names the extra to install."""
         try:
             return import_module(module)
         except ImportError as error:
-            raise MissingExtra(f"reading {self.name!r} files", self.extra or module) from error
+            raise MissingExtra(f"{action} {self.name!r} files", self.extra or module) from error
 
 
 # ---------------------------------------------------------------- options
@@ -218,12 +227,37 @@ def existing_file(driver: str, path: PathLike) -> str:
     UnsupportedFormat
         If it is a folder.
     """
-    absolute = os.path.abspath(path)  # noqa: PTH100
+    absolute = _existing(path)
     if os.path.isdir(absolute):  # noqa: PTH112
         raise UnsupportedFormat(driver, f"read {absolute}: it is a folder")
+    return absolute
+
+
+def existing_folder(driver: str, path: PathLike) -> str:
+    """Return the absolute path of a folder that is there.
+
+    Raises
+    ------
+    FileNotFoundError
+        Naming the path.
+    UnsupportedFormat
+        If it is a file.
+    """
+    absolute = _existing(path)
+    if not os.path.isdir(absolute):  # noqa: PTH112
+        raise UnsupportedFormat(driver, f"read {absolute}: it is no folder")
+    return absolute
+
+
+def _existing(path: PathLike) -> str:
+    absolute = os.path.abspath(path)  # noqa: PTH100
     if not os.path.exists(absolute):  # noqa: PTH110
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), absolute)
     return absolute
+
+
+_OUT_OF_REACH = (FileNotFoundError, PermissionError)
+_UNREADABLE = (ValueError, LookupError, EOFError, OSError, RecursionError, zlib.error)
 
 
 @contextmanager
@@ -241,30 +275,28 @@ def reading(driver: str, path: str, *errors: type[Exception]) -> Generator[None]
     """
     try:
         yield
-    except (ConsistError, FileNotFoundError, PermissionError):
+    except ConsistError:
         raise
-    except (
-        ValueError,
-        LookupError,
-        EOFError,
-        OSError,
-        RecursionError,
-        zlib.error,
-        *errors,
-    ) as error:
+    except (*errors, *_UNREADABLE) as error:
+        # A library may derive its own error about content from that of a missing file.
+        if isinstance(error, _OUT_OF_REACH) and not isinstance(error, errors):
+            raise
         raise UnsupportedFormat(driver, f"read {path}: {_reason(error)}") from error
 
 
 @contextmanager
-def writing(driver: str, path: PathLike) -> Generator[None]:
-    """Turn what a library raises about a value or the disk into an error of ours."""
+def writing(driver: str, path: PathLike, *errors: type[Exception]) -> Generator[None]:
+    """Turn what a library raises about a value or the disk into an error of ours.
+
+    ``errors`` are what the library raises about a value, beside ``ValueError``.
+    """
     try:
         yield
     except ConsistError:
         raise
     except OSError as error:
         raise StoreUnwritable(os.fspath(path), error.strerror or str(error)) from error
-    except ValueError as error:
+    except (ValueError, *errors) as error:
         raise UnsupportedFormat(driver, f"write {os.fspath(path)}: {_reason(error)}") from error
 
 
@@ -275,6 +307,8 @@ def _reason(error: Exception) -> str:
 
 # ---------------------------------------------------------------- frames
 
+# Whoever made a frame or an array has imported its library, so nothing here does.
+
 
 def is_frame(value: object) -> bool:
     """Whether ``value`` is a pandas DataFrame or Series, without importing pandas."""
@@ -284,11 +318,34 @@ def is_frame(value: object) -> bool:
 
 def as_frame(value: Any, name: str) -> DataFrame:
     """Return a DataFrame; a Series becomes its one column, called ``name`` if it has no name."""
-    from pandas import Series
-
-    if isinstance(value, Series):
+    if isinstance(value, sys.modules["pandas"].Series):
         return value.to_frame(name) if value.name is None else value.to_frame()
     return value
+
+
+# ---------------------------------------------------------------- arrays
+
+
+def is_array(value: object) -> bool:
+    """Whether ``value`` is a Dataset or DataArray of xarray, without importing xarray."""
+    xarray = sys.modules.get("xarray")
+    return xarray is not None and isinstance(value, (xarray.Dataset, xarray.DataArray))
+
+
+def as_dataset(value: Any, name: str) -> Dataset:
+    """Return a Dataset; a DataArray becomes its one variable, called ``name`` if it has no name.
+
+    A variable cannot be called like one of its coordinates, as a coordinate taken by itself is;
+    it is called ``name`` then, or ``<name>_data`` if that is a coordinate too.
+    """
+    if isinstance(value, sys.modules["xarray"].DataArray):
+        names = (value.name, name, f"{name}_data")
+        free = next(found for found in names if found is not None and found not in value.coords)
+        return value.to_dataset(name=free)
+    return value
+
+
+# ---------------------------------------------------------------- names
 
 
 def stem(path: PathLike) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from consist.errors import UsageError
+from consist.errors import UsageError, a_kind
 from consist.formats import sql
 from consist.formats.base import (
     BaseDriver,
@@ -116,7 +116,7 @@ class CsvDriver(BaseDriver):
     def write(self, value: Any, path: PathLike, **options: Any) -> None:
         """Write a frame with ``DataFrame.to_csv``."""
         if not self.accepts(value):
-            raise self._cannot(f"write a {type(value).__name__}")
+            raise self._cannot(f"write {a_kind(value)}")
         frame = as_frame(value, stem(path))
         with writing(self.name, path):
             options.setdefault("index", _has_names(frame))

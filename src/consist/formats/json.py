@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from consist.errors import a_kind
 from consist.formats import sql
 from consist.formats.base import (
     BaseDriver,
@@ -113,7 +114,7 @@ class JsonDriver(BaseDriver):
     def write(self, value: Any, path: PathLike, **options: Any) -> None:
         """Write a frame with ``DataFrame.to_json``, anything else with the standard library."""
         if not self.accepts(value):
-            raise self._cannot(f"write a {type(value).__name__}")
+            raise self._cannot(f"write {a_kind(value)}")
         with writing(self.name, path):
             if is_frame(value):
                 as_frame(value, stem(path)).to_json(path, **_WRITTEN | options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from consist.errors import a_kind
 from consist.formats import sql
 from consist.formats.base import (
     BaseDriver,
@@ -80,7 +81,7 @@ class ParquetDriver(BaseDriver):
     def write(self, value: Any, path: PathLike, **options: Any) -> None:
         """Write a frame with ``DataFrame.to_parquet``."""
         if not self.accepts(value):
-            raise self._cannot(f"write a {type(value).__name__}")
+            raise self._cannot(f"write {a_kind(value)}")
         with writing(self.name, path):
             as_frame(value, stem(path)).to_parquet(path, **options)
 

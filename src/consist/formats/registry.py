@@ -35,6 +35,7 @@ _OWN = {
     "csv": _Own((".csv", ".csv.gz"), "consist.formats.csv:CsvDriver"),
     "json": _Own((".json", ".json.gz"), "consist.formats.json:JsonDriver"),
     "parquet": _Own((".parquet", ".parquet.gz"), "consist.formats.parquet:ParquetDriver"),
+    "zarr": _Own((".zarr",), "consist.formats.zarr:ZarrDriver"),
 }
 
 # Formats whose names artifacts may carry before a driver for them is installed.
@@ -49,7 +50,6 @@ _ABSENT = {
     "netcdf": _Absent((".nc", ".nc4", ".netcdf"), "array", "netcdf"),
     "openmatrix": _Absent((".omx",), "array", "omx"),
     "shapefile": _Absent((".shp",), "table", "spatial"),
-    "zarr": _Absent((".zarr",), "array", "zarr"),
 }
 
 _SUFFIXES = {

@@ -14,7 +14,7 @@ the inherited tests::
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -24,6 +24,7 @@ from consist.formats.base import Driver
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from pandas import DataFrame
+    from xarray import Dataset
 
 E = TypeVar("E", bound=BaseException)
 
@@ -138,11 +139,16 @@ class ReadingContract(DriverContract):
 
     def test_broken_content_is_an_error_that_names_the_file(self, tmp_path: Path) -> None:
         """Empty, foreign and truncated files do not pass for empty tables."""
-        whole = self.made(tmp_path).read_bytes()
-        for number, content in enumerate((*self.broken, *self.truncated(whole))):
-            path = tmp_path / f"broken{number}{self.suffix}"
-            path.write_bytes(content)
+        for path in self.damaged(tmp_path):
             assert path.name in str(raised(ConsistError, lambda path=path: self.read(path)))
+
+    def damaged(self, folder: Path) -> Iterator[Path]:
+        """Make broken files, one by one; override it for formats that are folders."""
+        whole = self.made(folder).read_bytes()
+        for number, content in enumerate((*self.broken, *self.truncated(whole))):
+            path = folder / f"broken{number}{self.suffix}"
+            path.write_bytes(content)
+            yield path
 
     def truncated(self, whole: bytes) -> tuple[bytes, ...]:
         """Return beginnings of a file; override it where a beginning is a valid file."""
@@ -253,6 +259,99 @@ class TableContract(ReadingContract):
         assert list(self.driver.frame(path).columns) == ["speeds"]
 
 
+class ArrayContract(ReadingContract):
+    """What holds for every driver of labelled arrays that reads and writes them with xarray."""
+
+    def sample(self) -> Any:
+        """Return a Dataset of numbers and truth values, with coordinates and attributes."""
+        from xarray import Dataset
+
+        zones = ["a", "b", "ä"]
+        return Dataset(
+            {
+                "time": (("from", "to"), [[0.0, 1.5, 1 / 3], [1.0, 0.0, 2.0], [3.0, 4.0, 0.0]]),
+                "trips": (("from", "to"), [[0, 1, 2], [3, 4, 5], [6, 7, 8]], {"unit": "1/day"}),
+                "open": ("to", [True, False, True]),
+            },
+            coords={"from": zones, "to": zones, "year": 2030},
+            attrs={"title": "skims"},
+        )
+
+    def check_equal(self, found: Any, expected: Any) -> None:
+        """Compare values, names, coordinates, attributes and types."""
+        found.load()
+        assert found.identical(expected), f"{found}\n\n{expected}"
+        types = {name: variable.dtype for name, variable in found.variables.items()}
+        assert types == {name: variable.dtype for name, variable in expected.variables.items()}
+
+    def test_it_loads_labelled_arrays(self) -> None:
+        """The kind says how a run's inputs are bound."""
+        assert self.driver.kind == "array"
+
+    def test_an_array_becomes_a_variable(self, tmp_path: Path) -> None:
+        """It is called after the array, or else ``data``."""
+        time = self.sample()["time"]
+        for number, (array, name) in enumerate(((time, "time"), (time.rename(None), "data"))):
+            path = tmp_path / f"{number}{self.suffix}"
+            assert self.driver.accepts(array)
+            self.driver.write(array, path)
+            self.check_equal(self.read(path), array.to_dataset(name=name))
+
+    def test_equal_arrays_are_stored_alike(self, tmp_path: Path) -> None:
+        """Their digests are equal, whether taken by the driver or of the bytes."""
+        one, other = self.made(tmp_path, "one"), self.made(tmp_path, "other")
+        assert self.driver.digest(one) == self.driver.digest(other)
+        if self.driver.digest(one) is None:
+            assert _bytes(one) == _bytes(other)
+
+    def test_what_was_loaded_can_be_written(self, tmp_path: Path) -> None:
+        """A step may return what it was given, or a part of it."""
+        loaded, whole, part = self.read(self.made(tmp_path)), tmp_path / "whole", tmp_path / "part"
+        self.driver.write(loaded, whole)
+        self.check_equal(self.read(whole), self.sample())
+        self.driver.write(loaded.isel({"from": [0]}), part)
+        self.check_equal(self.read(part), self.sample().isel({"from": [0]}))
+
+    def test_writing_changes_nothing_of_the_value(self, tmp_path: Path) -> None:
+        """A step may go on with what it returned."""
+        loaded: Dataset = self.read(self.made(tmp_path))
+        before = {name: dict(found.encoding) for name, found in loaded.variables.items()}
+        self.driver.write(loaded, tmp_path / f"again{self.suffix}")
+        assert {name: found.encoding for name, found in loaded.variables.items()} == before
+
+    def test_variables_can_be_chosen(self, tmp_path: Path) -> None:
+        """They bring their coordinates."""
+        path = self.made(tmp_path)
+        self.check_equal(self.driver.load(path, variables=["open"]), self.sample()[["open"]])
+        error = raised(ConsistError, lambda: self.driver.load(path, variables=["no_such"]))
+        assert path.name in str(error)
+        assert "no_such" in str(error)
+
+    def test_an_unknown_option_names_the_known_ones(self, tmp_path: Path) -> None:
+        """A misspelt option is never ignored."""
+        path = self.made(tmp_path)
+        error = raised(ConsistError, lambda: self.driver.load(path, no_such_option=1))
+        assert "no_such_option" in str(error)
+        assert "variables" in " ".join(error.__notes__)
+
+    def test_it_describes_dimensions_and_variables(self, tmp_path: Path) -> None:
+        """As plain data, coordinates among the variables."""
+        described, sample = self.driver.describe(self.made(tmp_path)), self.sample()
+        assert described["dims"] == dict(sample.sizes)
+        assert described["variables"].keys() == set(sample.variables)
+        for name, found in described["variables"].items():
+            assert found["dtype"] == str(sample[name].dtype)
+            assert found["dims"] == list(sample[name].dims)
+            assert found["shape"] == list(sample[name].shape)
+            assert found["role"] == ("coordinate" if name in sample.coords else "data")
+
+    def test_it_is_no_table(self, tmp_path: Path) -> None:
+        """Tables are asked for in other words, and the error names the format."""
+        path = self.made(tmp_path)
+        assert self.driver.name in str(raised(ConsistError, lambda: self.driver.frame(path)))
+        assert self.driver.name in str(raised(ConsistError, lambda: self.driver.scan([path])))
+
+
 class FileContract(DriverContract):
     """What holds for drivers that load nothing."""
 
@@ -282,6 +381,12 @@ def _connection() -> DuckDBPyConnection:
     from duckdb import connect
 
     return connect()
+
+
+def _bytes(path: Path) -> dict[str, bytes]:
+    """Return the content of a file, or of every file in a folder."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return {str(file.relative_to(path)): file.read_bytes() for file in files}
 
 
 def _rows(frame: DataFrame) -> list[tuple[Any, ...]]:

@@ -225,3 +225,150 @@ def test_a_writer_that_fails_changes_nothing(tmp_path: Path) -> None:
 def test_a_writer_that_writes_nothing_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreUnwritable), replacing(tmp_path / "t.csv"):
         pass
+
+
+# ---------------------------------------------------------------- replacing folders
+
+
+@pytest.fixture(params=["exchange", "rename"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test as on this system, and as on one that cannot swap two names."""
+    if request.param == "rename":
+        monkeypatch.setattr(atomic, "_renameat2", lambda: None)
+
+
+def write_folder(target: Path, **files: str) -> None:
+    with replacing(target) as temporary:
+        (temporary / "inner").mkdir(parents=True)
+        for name, content in files.items():
+            (temporary / "inner" / name).write_text(content)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
+
+
+@pytest.mark.usefixtures("either_way")
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "s.zarr"
+    write_folder(target, a="1", b="2")
+    assert contents(target) == {"inner/a": "1", "inner/b": "2"}
+    with replacing(f"{target}/") as temporary:
+        (temporary / "inner").mkdir(parents=True)
+        (temporary / "inner" / "c").write_text("3")
+    assert contents(target) == {"inner/c": "3"}
+    assert names(target.parent) == ["s.zarr"]
+
+
+@pytest.mark.usefixtures("either_way")
+def test_an_empty_folder_and_a_link_to_a_folder_are_replaced_too(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    write_folder(tmp_path / "elsewhere", a="kept")
+    (tmp_path / "link").symlink_to("elsewhere")
+    for name in ("empty", "link"):
+        write_folder(tmp_path / name, b="2")
+        assert contents(tmp_path / name) == {"inner/b": "2"}
+    assert contents(tmp_path / "elsewhere") == {"inner/a": "kept"}
+    assert names(tmp_path) == ["elsewhere", "empty", "link"]
+
+
+@pytest.mark.usefixtures("either_way")
+def test_a_folder_whose_writer_fails_changes_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "s.zarr"
+    write_folder(target, a="old")
+
+    def fail() -> None:
+        with replacing(target) as temporary:
+            temporary.mkdir()
+            (temporary / "half").write_text("")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert contents(target) == {"inner/a": "old"}
+    assert names(tmp_path) == ["s.zarr"]
+
+
+@pytest.mark.usefixtures("either_way")
+def test_a_file_in_the_place_of_a_folder_stays(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("kept")
+    with pytest.raises(StoreUnwritable) as caught:
+        write_folder(tmp_path / "f", a="1")
+    assert "a file stands where a folder is needed" in caught.value.__notes__
+    assert (tmp_path / "f").read_text() == "kept"
+    assert names(tmp_path) == ["f"]
+
+
+@pytest.mark.usefixtures("either_way")
+def test_a_folder_in_the_place_of_a_replaced_file_stays(tmp_path: Path) -> None:
+    write_folder(tmp_path / "f", a="kept")
+    with (
+        pytest.raises(StoreUnwritable, match="f: Is a directory") as caught,
+        replacing(tmp_path / "f") as temporary,
+    ):
+        temporary.write_text("x")
+    assert "a folder stands where the file should go" in caught.value.__notes__
+    assert contents(tmp_path / "f") == {"inner/a": "kept"}
+    assert names(tmp_path) == ["f"]
+
+
+def test_a_folder_that_cannot_be_renamed_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atomic, "_renameat2", lambda: None)
+    write_folder(tmp_path / "s", a="old")
+    rename = os.rename
+
+    def only_aside(source: str, target: str) -> None:
+        if target == str(tmp_path / "s") and (Path(source) / "inner" / "b").exists():
+            number = errno.EIO if not Path(target).exists() else errno.ENOTEMPTY
+            raise OSError(number, os.strerror(number))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", only_aside)
+    with pytest.raises(StoreUnwritable):
+        write_folder(tmp_path / "s", b="new")
+    assert contents(tmp_path / "s") == {"inner/a": "old"}
+    assert names(tmp_path) == ["s"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux swaps two names")
+def test_a_folder_that_is_replaced_is_never_absent(tmp_path: Path) -> None:
+    target, done = tmp_path / "s", threading.Event()
+    write_folder(target, a="0")
+    seen: set[bool] = set()
+
+    def read() -> None:
+        while not done.is_set():
+            seen.add(target.is_dir())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(300):
+        write_folder(target, a=str(number))
+    done.set()
+    reader.join()
+    assert seen == {True}
+
+
+@pytest.mark.usefixtures("either_way")
+def test_of_many_writers_of_a_folder_one_stays_whole(tmp_path: Path) -> None:
+    gate = threading.Barrier(6)
+    failures: list[BaseException] = []
+
+    def write(number: int) -> None:
+        gate.wait()
+        try:
+            write_folder(tmp_path / "s", **{f"{part}{number}": str(number) for part in "abc"})
+        except StoreUnwritable as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(contents(tmp_path / "s").values())) == 1
+    assert len(contents(tmp_path / "s")) == 3
+    assert names(tmp_path) == ["s"]

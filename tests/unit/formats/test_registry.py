@@ -134,14 +134,14 @@ def test_a_plug_in_is_a_class_or_an_instance(monkeypatch: pytest.MonkeyPatch, va
 
 
 def test_a_plug_in_may_bring_a_format_that_we_only_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Zarr(BaseDriver):
-        name = "zarr"
+    class NetCdf(BaseDriver):
+        name = "netcdf"
 
-    install(monkeypatch, zarr=f"{__name__}:Zarr")
+    install(monkeypatch, netcdf=f"{__name__}:NetCdf")
     module = sys.modules[NetworkDriver.__module__]
-    monkeypatch.setattr(module, "Zarr", Zarr, raising=False)
+    monkeypatch.setattr(module, "NetCdf", NetCdf, raising=False)
     monkeypatch.setitem(sys.modules, __name__, module)
-    assert isinstance(Formats().driver("zarr"), Zarr)
+    assert isinstance(Formats().driver("netcdf"), NetCdf)
 
 
 def test_a_plug_in_cannot_replace_ours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +191,8 @@ def test_our_formats_need_no_metadata_and_no_data_library() -> None:
     script = (
         "import sys; from consist.formats import Formats; f = Formats();"
         "f.infer_driver('a.csv'); f.driver('parquet'); f.driver('csv'); f.driver('json');"
-        "heavy = {'importlib.metadata', 'pandas', 'duckdb', 'pyarrow', 'numpy'};"
+        "f.driver('zarr');"
+        "heavy = {'importlib.metadata', 'pandas', 'duckdb', 'pyarrow', 'numpy', 'xarray', 'zarr'};"
         "print(heavy & set(sys.modules))"
     )
     done = subprocess.run(
