@@ -22,6 +22,7 @@ _HOMES = {
     "consist.core.tracker_config": "TrackerConfig",
     "consist.errors": "CodeIdentityUnavailableError ConsistError ConsistWarning",
     "consist.models.artifact": "Artifact",
+    "consist.noop": "NoopArtifact NoopTracker create_tracker",
     "consist.models.result": "RunArtifacts RunResult",
     "consist.models.run": "ConsistRecord Run RunArtifactLink",
     "consist.runs.context": "RunContext",
@@ -85,6 +86,9 @@ if TYPE_CHECKING:
     from consist.models.run import ConsistRecord as ConsistRecord
     from consist.models.run import Run as Run
     from consist.models.run import RunArtifactLink as RunArtifactLink
+    from consist.noop import NoopArtifact as NoopArtifact
+    from consist.noop import NoopTracker as NoopTracker
+    from consist.noop import create_tracker as create_tracker
     from consist.runs.context import RunContext as RunContext
     from consist.runs.outputs import OutputCapture as OutputCapture
     from consist.step import StepContext as StepContext

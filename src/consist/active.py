@@ -20,12 +20,14 @@ import msgspec
 from consist.errors import NoActiveRun
 from consist.models.record import (
     NULL,
+    ArtifactFacetRecord,
     ArtifactRecord,
     Direction,
     Extra,
     Raw,
     RunDocument,
     RunRecord,
+    replace,
 )
 
 Listener = Callable[[ArtifactRecord, Direction], None]
@@ -73,6 +75,10 @@ class ActiveRun:
         Ids of cached outputs that the code of a hit logged again.
     steps : list of dict
         What a header knows of the runs that ended under it.
+    facets : dict
+        Facets that the run gave to artifacts, by artifact id.
+    updated : set of str
+        Ids of linked artifacts whose metadata the run changed.
     """
 
     workspace: Any
@@ -92,6 +98,8 @@ class ActiveRun:
     listeners: list[Listener] = field(default_factory=list[Listener])
     steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     confirmed: set[str] = field(default_factory=set[str])
+    facets: dict[str, ArtifactFacetRecord] = field(default_factory=dict[str, ArtifactFacetRecord])
+    updated: set[str] = field(default_factory=set[str])
     artifact_dir: Path | None = None
     written_size: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -103,21 +111,25 @@ class ActiveRun:
 
     def document(self) -> RunDocument:
         """Return everything that is known of the run now."""
+        extra = self.extra
+        if self.facets or self.updated:
+            updated = tuple(sorted(self.updated))
+            extra = replace(extra, artifact_facets=dict(self.facets), updated=updated)
         return RunDocument(
             run=self.record,
             inputs=tuple(self.inputs.values()),
             outputs=tuple(self.outputs.values()),
             config=self.config,
             facet=self.facet,
-            extra=self.extra,
+            extra=extra,
         )
 
-    def add(self, artifact: ArtifactRecord, direction: Direction) -> None:
-        """Take in a logged artifact and tell the listeners."""
+    def add(self, artifact: ArtifactRecord, direction: Direction, name: str | None = None) -> None:
+        """Take in a logged artifact, under another name than its key if asked; tell listeners."""
         with self.lock:
             if direction == "input":
                 self.inputs[artifact.id] = artifact
-                self.named.setdefault(artifact.key, artifact)
+                self.named.setdefault(name or artifact.key, artifact)
             else:
                 self.outputs[artifact.id] = artifact
         for listener in list(self.listeners):

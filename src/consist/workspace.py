@@ -20,6 +20,7 @@ from consist.store.base import Store
 if TYPE_CHECKING:
     from sqlmodel import SQLModel
 
+    from consist.models.artifact import Artifact
     from consist.models.run import Run
 
 
@@ -68,6 +69,8 @@ class Workspace:
         Names the output folder of a run.
     schemas : mapping of str to type
         Registered SQLModel classes by name.
+    keeps : bool
+        Whether runs are identified and remembered at all.
     """
 
     store: Store
@@ -86,6 +89,7 @@ class Workspace:
     allow_external_paths: bool = False
     run_subdir_fn: Callable[[Run], str] | None = None
     schemas: Mapping[str, type[SQLModel]] = field(default_factory=_no_schemas)
+    keeps: bool = True
     memory: dict[str, Any] = field(default_factory=dict[str, Any])
     """What verbs keep between calls, each under the name of its room."""
     closed: bool = False
@@ -115,6 +119,12 @@ class Workspace:
         """
         if not self.store.has_database:
             raise NoDatabase(action)
+
+    def artifact_of(self, record: ArtifactRecord) -> Artifact:
+        """Return the documented object of a record, with its path resolved by this tracker."""
+        from consist.models.artifact import Artifact
+
+        return Artifact.from_record(record, self.path_of)
 
     def path_of(self, artifact: ArtifactRecord) -> Path:
         """Return where an artifact's bytes should be on this machine.

@@ -237,13 +237,6 @@ def test_hooks_as_decorator_and_as_call(
             id="profile",
         ),
         pytest.param(
-            lambda t, path: t.log_artifact(path, "k", facet={"a": 1}),
-            marks=pytest.mark.xfail(
-                strict=True, reason="artifact facets belong to the issue on facets (FAC)"
-            ),
-            id="facet",
-        ),
-        pytest.param(
             lambda t, path: t.log_dataframe(pd.DataFrame(), "k", schema=MySchema),
             marks=pytest.mark.xfail(
                 strict=True, reason="ingestion belongs to the issue on ingested data (ING)"
@@ -253,6 +246,6 @@ def test_hooks_as_decorator_and_as_call(
     ],
 )
 def test_features_of_later_issues(tracker: Tracker, raw: Path, call: Any) -> None:
-    # ART-016, ART-025, ART-033
+    # ART-016, ART-033
     with tracker.start_run("r", "m"):
         call(tracker, raw)

@@ -8,7 +8,6 @@ from consist.artifacts.load import (
     load_relation,
 )
 from consist.artifacts.log import (
-    entity,
     log_artifact,
     log_artifacts,
     log_input,
@@ -18,7 +17,6 @@ from consist.artifacts.log import (
 __all__ = [
     "RelationConnectionLeakWarning",
     "active_relation_count",
-    "entity",
     "load",
     "load_df",
     "load_relation",

@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from consist.active import ActiveRun
+from consist.artifacts.facets import facet_meta
+from consist.artifacts.items import Named
 from consist.errors import HashMismatch
-from consist.models.record import ArtifactRecord, Direction, content_id, new_uuid
-from consist.types import PathLike
+from consist.models.record import (
+    ArtifactRecord,
+    Direction,
+    content_id,
+    new_uuid,
+)
 
 if TYPE_CHECKING:
     from consist.workspace import Workspace
 
 logger = logging.getLogger("consist.artifacts")
-
-
-class Named(msgspec.Struct, frozen=True, kw_only=True):
-    """A file that is to be recorded, and what the caller says of it.
-
-    ``content_hash`` replaces the digest of the bytes; with ``validate`` it is compared with them,
-    with ``force`` it stands even where the record says otherwise.
-    """
-
-    path: str
-    key: str
-    driver: str | None = None
-    table_path: str | None = None
-    array_path: str | None = None
-    content_hash: str | None = None
-    force: bool = False
-    validate: bool = False
-    meta: Mapping[str, Any] = {}
 
 
 def describe(
@@ -64,7 +49,10 @@ def describe(
     records: list[ArtifactRecord] = []
     for item, digest in zip(named, digests, strict=True):
         fresh = _fresh(ws, run, item, digest, direction, now)
-        records.append(fresh if direction == "output" else _known(ws, run, fresh) or fresh)
+        known = _known(ws, run, fresh) if direction == "input" else None
+        if known is None and item.anywhere and direction == "input":
+            known = _equal(ws, fresh)
+        records.append(known or fresh)
     return records
 
 
@@ -79,7 +67,7 @@ def _fresh(
     location = ws.files.virtualize(item.path)
     driver = item.driver or ws.formats.infer_driver(item.path)
     producer = run.record if run is not None and direction == "output" else None
-    meta = dict(item.meta)
+    meta = dict(item.meta) | dict(facet_meta(item.facet))
     mount = ws.files.mounts.mount_of(location.uri)
     if mount is not None:
         meta["mount_scheme"], meta["mount_root"] = mount
@@ -112,11 +100,22 @@ def _known(ws: Workspace, run: ActiveRun | None, fresh: ArtifactRecord) -> Artif
     return known
 
 
+def _equal(ws: Workspace, fresh: ArtifactRecord) -> ArtifactRecord | None:
+    """Return the latest recorded artifact of the same content and part."""
+    if fresh.content_id is None:
+        return None
+    part = (fresh.table_path, fresh.array_path)
+    found = ws.store.of_content(fresh.content_id)
+    return next((a for a in found if (a.table_path, a.array_path) == part), None)
+
+
 # ---------------------------------------------------------------- digests
 
 
 def digest_all(ws: Workspace, named: Sequence[Named]) -> list[str | None]:
     """Return the digest of every file; ``None`` for what does not exist."""
+    if not ws.keeps:
+        return [item.content_hash for item in named]
     paths = [item.path for item in named if _must_read(item) and Path(item.path).is_file()]
     found = dict(zip(paths, ws.files.memo.digest_many(paths), strict=True))
     return [_digest(ws, item, found) for item in named]
@@ -152,14 +151,3 @@ def _override(ws: Workspace, item: Named) -> str | None:
         known.hash,
     )
     return known.hash
-
-
-# ---------------------------------------------------------------- names
-
-
-def local_path(ws: Workspace, path: PathLike) -> str:
-    """Return the absolute path of what a caller wrote: a path, or a URI of a mount."""
-    text = os.fspath(path)
-    if "://" in text:
-        return ws.files.mounts.resolve_uri(text)
-    return os.path.abspath(text)  # noqa: PTH100 - links stay as the caller wrote them

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from consist.errors import InvalidKey, InvalidMetadata, WrongType, hint
+from consist.errors import InvalidKey, InvalidMetadata, WrongType, a_kind, hint
 from consist.settings import KEY_PATTERN, Settings
 
 _OUTSIDE = re.compile(r"[^A-Za-z0-9_.:/-]+")
@@ -22,7 +22,7 @@ def check_key(key: object) -> str:
         beginning with a letter, digit or underscore, without ``..`` and ``//``.
     """
     if not isinstance(key, str):
-        raise InvalidKey(key, f"is a {type(key).__name__}, not text")
+        raise InvalidKey(key, f"is {a_kind(key)}, not text")
     if not KEY_PATTERN.fullmatch(key):
         problem = InvalidKey(key, "is not a valid key")
         raise hint(problem, "use 1 to 256 letters, digits, and _ . : / - after the first")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from consist.errors import ConsistWarning, FileGone, UnsupportedFormat, WrongType, hint
+from consist.errors import ConsistWarning, FileGone, UnsupportedFormat, WrongType, a_kind, hint
 from consist.models.record import ArtifactRecord
 from consist.types import DB_FALLBACKS, check_option
 
@@ -33,15 +33,17 @@ def load(ws: Workspace, artifact: Artifact, **kwargs: Any) -> Any:
     artifact : Artifact
         What to read.
     **kwargs : Any
-        Options of the driver, such as ``columns`` or ``nrows``, and ``db_fallback``:
+        Options of the driver, such as ``columns`` or ``nrows`` of tables and ``variables`` of
+        arrays (their ``group`` is by default the artifact's ``array_path``), and ``db_fallback``:
         ``"inputs-only"`` (default), ``"always"`` or ``"never"`` read ingested rows when the file
         is gone.
 
     Returns
     -------
     object
-        A lazy DuckDB relation for tables, a document for JSON that holds no records. The relation
-        lives as long as it is referenced; :func:`load_relation` closes it for sure.
+        A lazy DuckDB relation for tables, a lazy xarray Dataset for arrays, a document for JSON
+        that holds no records. The relation lives as long as it is referenced;
+        :func:`load_relation` closes it for sure.
 
     Raises
     ------
@@ -99,7 +101,7 @@ def _record(artifact: object) -> ArtifactRecord:
         return artifact
     to_record: Callable[[], ArtifactRecord] | None = getattr(artifact, "to_record", None)
     if to_record is None:
-        raise WrongType(f"cannot load a {type(artifact).__name__}: pass an Artifact")
+        raise WrongType(f"cannot load {a_kind(artifact)}: pass an Artifact")
     return to_record()
 
 
@@ -113,6 +115,8 @@ def _prepared(
     if driver.kind == "file":
         problem = UnsupportedFormat(record.driver, f"load {record.key!r}")
         raise hint(problem, "read the file at artifact.path yourself")
+    if driver.kind == "array" and record.array_path is not None:
+        rest.setdefault("group", record.array_path)
     return driver, materialized_path(ws, record), rest
 
 

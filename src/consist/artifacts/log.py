@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from consist.active import ActiveRun
-from consist.artifacts.describe import Named, describe, local_path
-from consist.artifacts.keys import check_key
-from consist.errors import InvalidKey, NotSupportedYet, UsageError, WrongType, hint
+from consist.artifacts.describe import describe
+from consist.artifacts.facets import artifact_facet, facet_meta
+from consist.artifacts.hits import cached
+from consist.artifacts.items import Item, Linked, Named, item_of
+from consist.errors import NotSupportedYet, UsageError, WrongType, a_kind
 from consist.models.record import ArtifactRecord, Direction, LogEvent, encode, replace
 from consist.types import DIRECTIONS, ArtifactRef, FacetLike, check_option, is_mapping
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from consist.models.artifact import Artifact
     from consist.workspace import Workspace
+
+_REUSE_SCOPES = ("same_uri", "any_uri")
 
 
 def log_artifact(
@@ -53,9 +55,11 @@ def log_artifact(
     Parameters
     ----------
     path : str, Path or Artifact
-        A file or folder, relative to the current folder, or an artifact recorded before.
+        A file or folder, relative to the current folder, or an artifact recorded before, which
+        keeps its key, format and content.
     key : str, optional
-        Semantic name; required for a path.
+        Semantic name; required for a path. For an artifact, the name under which the run's
+        context has it.
     direction : {"output", "input"}
         How the run stands to it.
     schema : type, optional
@@ -71,13 +75,23 @@ def log_artifact(
         Let ``content_hash`` stand all the same.
     validate_content_hash : bool, default False
         Compare ``content_hash`` with the bytes.
-    reuse_if_unchanged, reuse_scope
-        Deprecated for outputs, which always get a record of their own; equal bytes share
-        ``content_id``.
-    profile_file_schema, file_schema_sample_rows, facet, facet_schema_version, facet_index
+    reuse_if_unchanged : bool, default False
+        Of an input: link the recorded artifact of the same content. Deprecated for outputs, which
+        always get a record of their own; equal bytes share ``content_id``.
+    reuse_scope : {"same_uri", "any_uri"}
+        Where that artifact may lie. At the same place an input is linked in any case; any other
+        place is looked for in the database. Without effect on outputs.
+    profile_file_schema, file_schema_sample_rows
         Not supported yet.
+    facet : mapping or model, optional
+        Small values for questions about the artifact.
+    facet_schema_version : str or int, optional
+        Version of the facet's schema.
+    facet_index : bool, default False
+        Whether the values of the facet can be asked for one by one.
     **meta : Any
-        Free metadata of the artifact.
+        Free metadata of the artifact. An artifact that was recorded before takes them in as well,
+        so that they are seen by everyone who asks for it.
 
     Returns
     -------
@@ -89,28 +103,33 @@ def log_artifact(
     RuntimeError
         Outside an active run.
     ValueError
-        For a path without a key, an invalid key or direction, or a wrong ``content_hash``.
+        For a path without a key, an invalid key or option, a wrong ``content_hash``, or another
+        format or content for an artifact that has its own.
     """
     run = ws.active.require("log_artifact")
     check_option("direction", direction, DIRECTIONS)
-    _refuse_unsupported(profile_file_schema=profile_file_schema, facet=facet)
+    check_option("reuse_scope", reuse_scope, _REUSE_SCOPES)
+    _refuse_unsupported(profile_file_schema=profile_file_schema)
     _warn_reuse(direction, asked=reuse_if_unchanged)
     if schema is not None:
-        meta.setdefault("schema_name", schema.__name__)
-    item = _named(ws, path, key, driver=driver, meta=meta)
-    if isinstance(item, Named):
-        item = Named(
-            path=item.path,
-            key=item.key,
-            driver=driver,
-            table_path=table_path,
-            array_path=array_path,
-            content_hash=content_hash,
-            force=force_hash_override,
-            validate=validate_content_hash,
-            meta=meta,
-        )
-    return entity(ws, log_all(ws, run, [item], _direction(direction))[0])
+        meta.setdefault("schema_name", _schema_name(schema))
+    item = item_of(
+        ws,
+        path,
+        key,
+        meta=meta,
+        facet=artifact_facet(facet, run.record.model_name, facet_schema_version, index=facet_index),
+        force=force_hash_override,
+        validate=validate_content_hash,
+        anywhere=reuse_if_unchanged and reuse_scope == "any_uri",
+        stated={
+            "driver": driver,
+            "table_path": table_path,
+            "array_path": array_path,
+            "content_hash": content_hash,
+        },
+    )
+    return ws.artifact_of(log_all(ws, run, [item], _direction(direction))[0])
 
 
 def log_artifacts(
@@ -138,8 +157,12 @@ def log_artifacts(
         Format of all of them; by default inferred from each suffix.
     metadata_by_key : mapping, optional
         Metadata per key; wins over ``shared_meta``.
-    facets_by_key, facet_schema_versions_by_key, facet_index
-        Not supported yet.
+    facets_by_key : mapping, optional
+        Facet per key.
+    facet_schema_versions_by_key : mapping, optional
+        Version of each facet's schema.
+    facet_index : bool, default False
+        Whether the values of the facets can be asked for one by one.
     reuse_if_unchanged, reuse_scope
         As in :func:`log_artifact`.
     **shared_meta : Any
@@ -157,22 +180,35 @@ def log_artifacts(
     TypeError
         For a key that is no text, or something that is no mapping.
     ValueError
-        For an invalid key, or metadata of a key that is not logged.
+        For an invalid key, or metadata or a facet of a key that is not logged.
     """
     run = ws.active.require("log_artifacts")
     check_option("direction", direction, DIRECTIONS)
-    _refuse_unsupported(facets_by_key=facets_by_key)
+    check_option("reuse_scope", reuse_scope, _REUSE_SCOPES)
     _warn_reuse(direction, asked=reuse_if_unchanged)
     if not is_mapping(cast("object", outputs)):
         raise WrongType("log_artifacts takes a mapping of key to path")
-    by_key = dict(metadata_by_key or {})
-    _check_known_keys(by_key, outputs)
+    metadata, facets = dict(metadata_by_key or {}), dict(facets_by_key or {})
+    versions = dict(facet_schema_versions_by_key or {})
+    _check_known_keys("metadata_by_key", metadata, outputs, "are not logged")
+    _check_known_keys("facets_by_key", facets, outputs, "are not logged")
+    _check_known_keys("facet_schema_versions_by_key", versions, facets, "have no facet")
     items = [
-        _named(ws, path, _text_key(key), driver=driver, meta={**shared_meta, **by_key.get(key, {})})
+        item_of(
+            ws,
+            path,
+            _text_key(key),
+            meta={**shared_meta, **metadata.get(key, {})},
+            facet=artifact_facet(
+                facets.get(key), run.record.model_name, versions.get(key), index=facet_index
+            ),
+            anywhere=reuse_if_unchanged and reuse_scope == "any_uri",
+            stated={"driver": driver},
+        )
         for key, path in outputs.items()
     ]
     records = log_all(ws, run, items, _direction(direction))
-    return {key: entity(ws, record) for key, record in zip(outputs, records, strict=True)}
+    return {key: ws.artifact_of(record) for key, record in zip(outputs, records, strict=True)}
 
 
 def log_input(
@@ -238,17 +274,10 @@ def log_output(
 # ---------------------------------------------------------------- for other rooms
 
 
-def entity(ws: Workspace, record: ArtifactRecord) -> Artifact:
-    """Return the documented object of a record, with its path resolved by this tracker."""
-    from consist.models.artifact import Artifact
-
-    return Artifact.from_record(record, ws.path_of)
-
-
 def log_all(
     ws: Workspace,
     run: ActiveRun,
-    items: Sequence[Named | ArtifactRecord],
+    items: Sequence[Item],
     direction: Direction,
     *,
     announce: bool = True,
@@ -267,27 +296,47 @@ def log_all(
         Acknowledge them at once; not needed right before the run's own record is written.
     """
     with run.lock:
-        kept = {n: _cached(ws, run, item, direction) for n, item in enumerate(items)}
-        files = [i for n, i in enumerate(items) if kept[n] is None and isinstance(i, Named)]
+        kept = [cached(ws, run, item, direction) for item in items]
+        files = [i for i, k in zip(items, kept, strict=True) if k is None and isinstance(i, Named)]
         described = iter(describe(ws, run, files, direction))
-        records = [_pick(kept[n], item, described) for n, item in enumerate(items)]
-        for record in records:
-            run.add(record, direction)
+        records = [
+            known or _noted(run, i.record if isinstance(i, Linked) else next(described), i)
+            for i, known in zip(items, kept, strict=True)
+        ]
+        for item, record in zip(items, records, strict=True):
+            run.add(record, direction, item.name if isinstance(item, Linked) else None)
         if announce and run.persisted and records:
             _announce(ws, run, records, direction)
     return records
 
 
-def _pick(kept: ArtifactRecord | None, item: Named | ArtifactRecord, described: Any) -> Any:
-    if kept is not None:
-        return kept
-    return item if isinstance(item, ArtifactRecord) else next(described)
+def _noted(run: ActiveRun, record: ArtifactRecord, item: Item) -> ArtifactRecord:
+    """Note what is said of an artifact; one that was recorded before takes the news in."""
+    if item.facet is not None:
+        run.facets[record.id] = item.facet
+    said = {**item.meta, **facet_meta(item.facet)}
+    news = {name: value for name, value in said.items() if record.meta.get(name, _NEW) != value}
+    if not news:
+        return record
+    record = replace(record, meta={**record.meta, **news})
+    run.updated.add(record.id)
+    for side in (run.inputs, run.outputs):
+        if record.id in side:
+            side[record.id] = record
+    return record
+
+
+_NEW = object()
 
 
 def _announce(
     ws: Workspace, run: ActiveRun, records: Sequence[ArtifactRecord], direction: Direction
 ) -> None:
-    ws.store.amend(LogEvent(run.record.uid, run.run_id, direction, tuple(records)))
+    ids = {record.id for record in records}
+    facets = {i: run.facets[i] for i in ids & run.facets.keys()}
+    updated = tuple(sorted(ids & run.updated))
+    event = LogEvent(run.record.uid, run.run_id, direction, tuple(records), facets, updated)
+    ws.store.amend(event)
     count = len(run.inputs) + len(run.outputs)
     # Rewritten whenever it has doubled, so that many single calls stay linear together.
     if count >= max(2 * run.written_size, 1):
@@ -295,70 +344,7 @@ def _announce(
         ws.store.write_snapshot(run.run_id, encode(run.document()))
 
 
-# ---------------------------------------------------------------- inside a hit
-
-
-def _cached(
-    ws: Workspace, run: ActiveRun, item: Named | ArtifactRecord, direction: Direction
-) -> ArtifactRecord | None:
-    """Return the cached artifact that ``item`` is, or end the hit if it is something else."""
-    hit = run.hit
-    if hit is None:
-        return None
-    known = hit.outputs if direction == "output" else (*hit.inputs, *run.inputs.values())
-    for record in known:
-        if record.key == item.key and _agrees(ws, record, item):
-            run.confirmed.add(record.id)
-            return record
-    demote(run)
-    return None
-
-
-def _agrees(ws: Workspace, record: ArtifactRecord, item: Named | ArtifactRecord) -> bool:
-    """Whether nothing shows that ``item`` is other than the cached ``record``."""
-    if isinstance(item, ArtifactRecord):
-        return item.id == record.id or (item.hash == record.hash and item.hash is not None)
-    if item.content_hash is not None:
-        return item.content_hash == record.hash
-    if not Path(item.path).exists() or record.hash is None:
-        return True
-    return ws.files.is_same(item.path, record.hash)
-
-
-def demote(run: ActiveRun) -> None:
-    """Turn a hit into an executing run, because its code did something else this time."""
-    hit, run.hit = run.hit, None
-    if hit is None:
-        return
-    for record in hit.outputs:
-        if record.id not in run.confirmed:
-            run.outputs.pop(record.id, None)
-    meta = {k: v for k, v in run.record.meta.items() if k not in {"cache_hit", "cache_source"}}
-    run.record = replace(run.record, meta={**meta, "demoted_from": hit.run.id})
-
-
 # ---------------------------------------------------------------- arguments
-
-
-def _named(
-    ws: Workspace,
-    path: ArtifactRef,
-    key: str | None,
-    *,
-    driver: str | None,
-    meta: Mapping[str, Any],
-) -> Named | ArtifactRecord:
-    if isinstance(path, ArtifactRecord):
-        return path
-    if not isinstance(path, str | os.PathLike):
-        to_record = getattr(path, "to_record", None)
-        if to_record is None:
-            raise WrongType(f"cannot log a {type(path).__name__}: pass a path or an Artifact")
-        return to_record()
-    if key is None:
-        problem = InvalidKey(None, f"is needed to log the path {os.fspath(path)!r}")
-        raise hint(problem, "pass key=, the name that later steps ask for")
-    return Named(path=local_path(ws, path), key=check_key(key), driver=driver, meta=meta)
 
 
 def _direction(text: str) -> Direction:
@@ -367,14 +353,22 @@ def _direction(text: str) -> Direction:
 
 def _text_key(key: object) -> str:
     if not isinstance(key, str):
-        raise WrongType(f"artifact key {key!r} is a {type(key).__name__}, not text")
+        raise WrongType(f"artifact key {key!r} is {a_kind(key)}, not text")
     return key
 
 
-def _check_known_keys(by_key: Mapping[str, Any], outputs: Mapping[str, Any]) -> None:
-    unknown = [key for key in by_key if key not in outputs]
+def _check_known_keys(
+    argument: str, by_key: Mapping[str, Any], known: Mapping[str, Any], why: str
+) -> None:
+    unknown = [str(key) for key in by_key if key not in known]
     if unknown:
-        raise UsageError(f"metadata_by_key names {', '.join(unknown)}, which are not logged")
+        raise UsageError(f"{argument} names {', '.join(unknown)}, which {why}")
+
+
+def _schema_name(schema: object) -> str:
+    if not isinstance(schema, type):
+        raise WrongType(f"schema={schema!r} is no class: pass the SQLModel class itself")
+    return schema.__name__
 
 
 def _refuse_unsupported(**given: object) -> None:

@@ -29,7 +29,7 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
-from consist.errors import InvalidMetadata, WrongType, hint
+from consist.errors import InvalidMetadata, WrongType, a_kind, hint
 from consist.identity.kinds import Refused, fields_of, kind_of, type_name
 from consist.identity.spelling import spell, to_bytes
 from consist.settings import MAX_CONFIG_KEY_LENGTH, MAX_CONFIG_STRING_LENGTH, MAX_NESTING
@@ -100,7 +100,7 @@ def check_config_keys(config: Any, where: str = "config") -> None:
     """
     for key, value in _top_level(config, where):
         if not isinstance(key, str):
-            error = WrongType(f"key {key!r} of {where} is a {type(key).__name__}, not text")
+            error = WrongType(f"key {key!r} of {where} is {a_kind(key)}, not text")
             raise hint(error, f"Write it as {str(key)!r}. Nested mappings may have other keys.")
         if len(key) > MAX_CONFIG_KEY_LENGTH:
             too_long = f"is longer than {MAX_CONFIG_KEY_LENGTH} characters"

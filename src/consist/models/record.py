@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
@@ -91,6 +92,18 @@ class FacetRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     index: bool = True
 
 
+class ArtifactFacetRecord(msgspec.Struct, frozen=True):
+    """The facet of an artifact, and how it is to be stored."""
+
+    values: dict[str, Any]
+    how: FacetRecord
+
+    @property
+    def id(self) -> str:
+        """Digest of the values, under which equal facets are stored once."""
+        return facet_digest(self.values)
+
+
 class ProcessRecord(msgspec.Struct, frozen=True):
     """Which process a run belongs to; told apart from a later one of the same pid by its start."""
 
@@ -122,6 +135,10 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         How to store ``facet``.
     process : ProcessRecord or None
         Who executed the run.
+    artifact_facets : dict
+        Facets that the run gave to artifacts, by artifact id.
+    updated : tuple of str
+        Ids of linked artifacts whose metadata this run changed; the record here is the new one.
     """
 
     content_signature: str | None = None
@@ -133,6 +150,8 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     supersedes: tuple[str, ...] = ()
     facet: FacetRecord | None = None
     process: ProcessRecord | None = None
+    artifact_facets: dict[str, ArtifactFacetRecord] = {}
+    updated: tuple[str, ...] = ()
 
 
 class RunDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,13 +188,18 @@ class RunEvent(msgspec.Struct, frozen=True, tag="run", tag_field="kind"):
     doc: RunDocument
 
 
-class LogEvent(msgspec.Struct, frozen=True, tag="log", tag_field="kind"):
-    """Artifacts were logged into a run that is still active."""
+class LogEvent(msgspec.Struct, frozen=True, tag="log", tag_field="kind", omit_defaults=True):
+    """Artifacts were logged into a run that is still active.
+
+    ``facets`` and ``updated`` are of these artifacts; see :class:`Extra`.
+    """
 
     uid: str
     run_id: str
     direction: Direction
     artifacts: tuple[ArtifactRecord, ...]
+    facets: dict[str, ArtifactFacetRecord] = {}
+    updated: tuple[str, ...] = ()
 
 
 class RowEvent(msgspec.Struct, frozen=True, tag="row", tag_field="kind"):
@@ -211,6 +235,12 @@ def encode_run_event(document: bytes) -> bytes:
 def indent(document: bytes) -> bytes:
     """Return an encoded document as people like to read it."""
     return msgspec.json.format(document, indent=2)
+
+
+def facet_digest(facet: Mapping[str, Any]) -> str:
+    """Return the id under which equal facets are stored once."""
+    text = msgspec.json.encode(facet, order="sorted", enc_hook=str)
+    return hashlib.sha256(text).hexdigest()
 
 
 def content_id(digest: str | None, driver: str) -> str | None:

@@ -5,7 +5,7 @@ Entities are made when they are first read: a hit that nobody looks into never i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from consist.errors import AmbiguousOutput, UnknownKey
 from consist.models.record import ArtifactRecord, RunRecord
 
 if TYPE_CHECKING:
-    from consist.models.artifact import Artifact, Resolver
+    from consist.models.artifact import Artifact
     from consist.models.run import Run
 
 __all__ = ["RunArtifacts", "RunResult"]
@@ -38,14 +38,14 @@ class RunResult:
         outputs: Sequence[ArtifactRecord],
         *,
         cache_hit: bool,
-        resolver: Resolver,
+        artifact_of: Callable[[ArtifactRecord], Artifact],
         value: Any = None,
     ) -> None:
         self.cache_hit = cache_hit
         self.value = value
         self._run = run
         self._outputs = outputs
-        self._resolver = resolver
+        self._artifact_of = artifact_of
 
     def __repr__(self) -> str:
         keys = ", ".join(record.key for record in self._outputs)
@@ -71,9 +71,7 @@ class RunResult:
     @cached_property
     def outputs(self) -> dict[str, Artifact]:
         """Output artifacts by key; of two with one key, the later one."""
-        from consist.models.artifact import Artifact
-
-        return {r.key: Artifact.from_record(r, self._resolver) for r in self._outputs}
+        return {record.key: self._artifact_of(record) for record in self._outputs}
 
     @property
     def output_records(self) -> Mapping[str, ArtifactRecord]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from consist.artifacts.load import load, load_df, materialized_path
-from consist.artifacts.log import entity
 from consist.errors import UsageError, hint
 from consist.models.record import ArtifactRecord
 from consist.runs.arguments import RunRequest
@@ -137,14 +136,14 @@ def bind(
 
 def _value(ws: Workspace, record: ArtifactRecord, how: str) -> Any:
     if how == "artifact":
-        return entity(ws, record)
+        return ws.artifact_of(record)
     if how == "path":
         return materialized_path(ws, record)
     if not ws.formats.can_load(record.driver):
-        return entity(ws, record)
+        return ws.artifact_of(record)
     if ws.formats.driver(record.driver).kind == "table":
-        return load_df(ws, entity(ws, record))
-    return load(ws, entity(ws, record))
+        return load_df(ws, ws.artifact_of(record))
+    return load(ws, ws.artifact_of(record))
 
 
 def _fill_from_config(arguments: dict[str, Any], parameters: Parameters, config: Any) -> None:

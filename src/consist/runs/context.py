@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from consist.active import ActiveRun
 from consist.artifacts import load as _load
 from consist.artifacts import log_artifact, log_artifacts, log_input, log_output
-from consist.artifacts.log import entity
 from consist.errors import NoActiveRun, UnknownKey
 from consist.files.places import output_dir, output_path
 from consist.runs.lifecycle import artifact_dir_of, log_meta
@@ -71,7 +70,7 @@ class RunContext:
             After the run has ended.
         """
         named = self._active("RunContext.inputs").named
-        return {name: entity(self._workspace, record) for name, record in named.items()}
+        return {name: self._workspace.artifact_of(record) for name, record in named.items()}
 
     def output_dir(self, namespace: str | None = None) -> Path:
         """Return the run's output folder, or one below it, and create it.

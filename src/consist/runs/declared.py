@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from consist.artifacts.describe import local_path
+from consist.artifacts.facets import facet_source, plain_mapping, storage_of
+from consist.artifacts.items import local_path
 from consist.artifacts.keys import check_key, check_meta
-from consist.errors import InvalidMetadata, UsageError, WrongType
+from consist.errors import InvalidMetadata, UsageError, WrongType, a_kind
 from consist.identity import check_config_keys, label_identity_inputs, plain
 from consist.models.record import FacetRecord
 from consist.runs.arguments import GivenInput, Mapped, RunArguments
@@ -29,7 +30,7 @@ Pick = Callable[[str], Any]
 def label(what: str, text: object, limit: int = MAX_NAME_LENGTH) -> str:
     """Return a name or tag that is text, not empty and not too long."""
     if not isinstance(text, str):
-        raise WrongType(f"{what} {text!r} is a {type(text).__name__}, not text")
+        raise WrongType(f"{what} {text!r} is {a_kind(text)}, not text")
     if not text.strip():
         raise InvalidMetadata(what, "is empty")
     if len(text) > limit:
@@ -79,50 +80,29 @@ def config_of(config: Any) -> Any:
     if is_mapping(config):
         check_config_keys(config)
     elif not hasattr(config, "__dict__") and not hasattr(config, "__slots__"):
-        raise WrongType(f"config is a {type(config).__name__}: pass a mapping or a model")
+        raise WrongType(f"config is {a_kind(config)}: pass a mapping or a model")
     return config
 
 
 def facet_of(pick: Pick, config: Any, model: str) -> tuple[Mapped | None, FacetRecord | None]:
     """Return the facet as plain data, and how it is to be stored."""
-    source = _facet_source(pick("facet"))
+    source = facet_source(pick("facet"))
     if source is None:
-        source = _facet_source(getattr(config, "to_consist_facet", lambda: None)())
-    facet = {**_from_config(pick("facet_from"), config), **_plain_mapping(source, "facet")}
+        source = facet_source(getattr(config, "to_consist_facet", lambda: None)())
+    facet = {**_from_config(pick("facet_from"), config), **plain_mapping(source, "facet")}
     if source is None and not facet:
         return None, None
-    version = pick("facet_schema_version")
-    if version is None:
-        version = getattr(source, "facet_schema_version", None)
     index = pick("facet_index")
-    return facet, FacetRecord(
-        namespace=model,
-        schema_name=None if source is None or is_mapping(source) else type(source).__name__,
-        schema_version=None if version is None else str(version),
-        index=True if index is None else bool(index),
-    )
-
-
-def _facet_source(facet: Any) -> Any:
-    convert = getattr(facet, "to_consist_facet", None)
-    return facet if convert is None else convert()
+    version = pick("facet_schema_version")
+    return facet, storage_of(source, model, version, index=index is None or bool(index))
 
 
 def _from_config(keys: Iterable[str] | None, config: Any) -> dict[str, Any]:
-    values = _plain_mapping(config, "config") if keys else {}
+    values = plain_mapping(config, "config") if keys else {}
     missing = [key for key in keys or () if key not in values]
     if missing:
         raise UsageError(f"facet_from names {', '.join(missing)}, which the config does not have")
     return {key: values[key] for key in keys or ()}
-
-
-def _plain_mapping(value: Any, where: str) -> dict[str, Any]:
-    if value is None:
-        return {}
-    found = plain(value, where)
-    if not isinstance(found, dict):
-        raise WrongType(f"{where} is a {type(value).__name__}: pass a mapping or a model")
-    return found
 
 
 # ---------------------------------------------------------------- inputs and outputs

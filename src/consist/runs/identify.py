@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from consist import identity
-from consist.artifacts.describe import Named, describe, local_path
+from consist.artifacts.describe import describe
+from consist.artifacts.items import Named, local_path, recorded
 from consist.artifacts.keys import key_from
-from consist.errors import CodeIdentityUnavailableError, InputMissing, WrongType, hint
+from consist.errors import CodeIdentityUnavailableError, InputMissing, WrongType, a_kind, hint
 from consist.identity import CodeDigest, InputIdentity, RunFields
 from consist.models.record import ArtifactRecord
 from consist.runs.arguments import GivenInput, RunRequest
@@ -37,15 +38,18 @@ class Input(msgspec.Struct, frozen=True):
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Digests of a run, and what is recorded about how they came about."""
+    """Digests of a run, and what is recorded about how they came about.
 
-    code: str
-    config: str
-    inputs: str
-    signature: str
-    content_signature: str | None
+    A tracker that keeps nothing computes none.
+    """
+
     used: tuple[Input, ...]
-    meta: Mapping[str, Any]
+    code: str | None = None
+    config: str | None = None
+    inputs: str | None = None
+    signature: str | None = None
+    content_signature: str | None = None
+    meta: Mapping[str, Any] = {}
 
 
 def identify(ws: Workspace, request: RunRequest) -> Identity:
@@ -61,6 +65,8 @@ def identify(ws: Workspace, request: RunRequest) -> Identity:
         If the identity of the code cannot be had in the mode asked for.
     """
     used = resolve_inputs(ws, request.inputs)
+    if not ws.keeps:
+        return Identity(used=used)
     code, notes = _code(ws, request)
     extra = _identity_inputs(ws, request.identity_inputs)
     config = identity.config_digest(
@@ -103,21 +109,18 @@ def resolve_inputs(ws: Workspace, given: tuple[GivenInput, ...]) -> tuple[Input,
     InputMissing
         Naming key and path of one that does not exist. Artifacts that a run produced may be gone.
     """
-    files = [_file(ws, item) for item in given if not _is_artifact(item.source)]
+    known = [recorded(item.source) for item in given]
+    files = [_file(ws, i) for i, record in zip(given, known, strict=True) if record is None]
     described = iter(describe(ws, None, files, "input"))
     return tuple(
-        _managed(item) if _is_artifact(item.source) else _raw(item, next(described))
-        for item in given
+        _raw(item, next(described)) if record is None else _managed(item, record)
+        for item, record in zip(given, known, strict=True)
     )
-
-
-def _is_artifact(source: Any) -> bool:
-    return isinstance(source, ArtifactRecord) or hasattr(source, "to_record")
 
 
 def _file(ws: Workspace, item: GivenInput) -> Named:
     if not is_path(item.source):
-        problem = WrongType(f"input {item.name!r} is a {type(item.source).__name__}")
+        problem = WrongType(f"input {item.name!r} is {a_kind(item.source)}")
         raise hint(problem, "pass a path, an Artifact, or the result of a run")
     path = local_path(ws, item.source)
     key = item.name or key_from(Path(path).name.split(".")[0])
@@ -127,9 +130,7 @@ def _file(ws: Workspace, item: GivenInput) -> Named:
     return Named(path=path, key=key)
 
 
-def _managed(item: GivenInput) -> Input:
-    source = item.source
-    record = source if isinstance(source, ArtifactRecord) else source.to_record()
+def _managed(item: GivenInput, record: ArtifactRecord) -> Input:
     return Input(item.name, record, item.bound, managed=record.run_id is not None)
 
 

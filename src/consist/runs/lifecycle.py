@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consist.active import ActiveRun, ActiveRunCacheOptions
-from consist.artifacts.log import entity
 from consist.cache.lookup import NOTHING_FOUND, Answer
 from consist.errors import RunAlreadyActive
 from consist.identity import plain
@@ -45,9 +44,13 @@ def _claim(ws: Workspace, request: RunRequest, scenario: str | None) -> Claim:
         run_id = automatic_id(request.name, scenario)
         return Claim(run_id, run_id, 1)
     _check_not_active(ws, request.run_id)
-    if request.cache.mode == "readonly":
+    if not _is_kept(ws, request):
         return Claim(request.run_id, request.run_id, 1)
     return ws.store.claim(request.run_id)
+
+
+def _is_kept(ws: Workspace, request: RunRequest) -> bool:
+    return ws.keeps and request.cache.mode != "readonly"
 
 
 def _check_not_active(ws: Workspace, requested_id: str) -> None:
@@ -84,7 +87,7 @@ def open_run(
         facet=None if request.facet is None else dict(request.facet),
         extra=_extra(request, identity, claimed=request.run_id is not None),
         hit=hit,
-        persisted=request.cache.mode != "readonly",
+        persisted=_is_kept(ws, request),
         is_header=request.header,
         cache_options=ActiveRunCacheOptions(
             request.cache.mode, request.cache.hydration, "eager" if request.cache.eager else "lazy"
@@ -356,7 +359,7 @@ def _tell(ws: Workspace, document: RunDocument, error: BaseException | None) -> 
         if hooks.failed:
             hooks.call(hooks.failed, _entity(document.run), error)
     elif hooks.complete:
-        outputs = [entity(ws, artifact) for artifact in document.outputs]
+        outputs = [ws.artifact_of(artifact) for artifact in document.outputs]
         hooks.call(hooks.complete, _entity(document.run), outputs)
 
 

@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from consist.active import ActiveRun
-from consist.artifacts.describe import Named, local_path
+from consist.artifacts.items import Item, Linked, Named, local_path, recorded
 from consist.artifacts.keys import check_key, key_from
-from consist.artifacts.log import entity, log_all
+from consist.artifacts.log import log_all
 from consist.errors import (
     OutputMismatch,
     OutputMissing,
     UnsupportedFormat,
     UsageError,
     WrongType,
+    a_kind,
     hint,
 )
 from consist.files.atomic import replacing
 from consist.files.capture import DirectoryCapture, capture_keys
 from consist.files.places import output_dir as _output_dir
 from consist.files.places import output_path as _output_path
+from consist.formats.base import as_dataset, as_frame, is_array, is_frame
 from consist.models.record import ArtifactRecord, Direction
 from consist.runs.arguments import RunRequest
 from consist.runs.lifecycle import artifact_dir_of
@@ -49,8 +51,6 @@ if TYPE_CHECKING:
     from consist.workspace import Workspace
 
 logger = logging.getLogger("consist.runs")
-
-Item = Named | ArtifactRecord
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,8 @@ def _complain(policy: str, problem: Exception) -> None:
 def _returned(ws: Workspace, run: ActiveRun, request: RunRequest, value: Any) -> list[Item]:
     if request.capture_dir is not None:
         if value is not None:
-            kind = type(value).__name__
-            problem = WrongType(f"step {request.name!r} has capture_dir and returned a {kind}")
+            kind = a_kind(value)
+            problem = WrongType(f"step {request.name!r} has capture_dir and returned {kind}")
             raise hint(problem, "a captured step returns None; its files are its outputs")
         return []
     if value is None:
@@ -163,7 +163,7 @@ def _existing(run: ActiveRun, request: RunRequest, items: list[Item]) -> list[It
     there: list[Item] = []
     undeclared: list[str] = []
     for item in items:
-        if isinstance(item, ArtifactRecord) or Path(item.path).exists():
+        if isinstance(item, Linked) or Path(item.path).exists():
             there.append(item)
         elif item.key not in request.promised:
             undeclared.append(item.key)
@@ -176,7 +176,7 @@ def _by_key(
     run: ActiveRun, request: RunRequest, declared: Sequence[str], value: Any
 ) -> dict[str, Any]:
     """Assign what a step returned to the keys it declared."""
-    if is_mapping(value):
+    if _is_keyed(value):
         unknown = [key for key in value if key not in declared]
         if unknown:
             found = ", ".join(map(str, unknown))
@@ -194,23 +194,28 @@ def _by_key(
 
 def _undeclared(ws: Workspace, run: ActiveRun, request: RunRequest, value: Any) -> list[Item]:
     """Log files that a step returned without declaring them; anything else has no key."""
-    if is_mapping(value):
+    if _is_keyed(value):
         wrong = [key for key, part in value.items() if not _is_file(part)]
         if not wrong:
             return [_item(ws, run, check_key(key), part) for key, part in value.items()]
-        kind = type(value[wrong[0]]).__name__
-        problem = WrongType(f"step {request.name!r} returned a {kind} under {wrong[0]!r}")
+        kind = a_kind(value[wrong[0]])
+        problem = WrongType(f"step {request.name!r} returned {kind} under {wrong[0]!r}")
     elif _is_file(value):
         return [_item(ws, run, key_from(request.name), value)]
     elif request.output_paths:
         return []
     else:
-        problem = WrongType(f"step {request.name!r} returned a {type(value).__name__}")
+        problem = WrongType(f"step {request.name!r} returned {a_kind(value)}")
     raise hint(problem, "declare outputs=[...] to have values written and recorded")
 
 
+def _is_keyed(value: object) -> TypeIs[Mapping[Any, Any]]:
+    """Whether a step returned values by key; a Dataset of arrays is one value."""
+    return is_mapping(value) and not is_array(value)
+
+
 def _is_file(value: Any) -> bool:
-    return is_path(value) or hasattr(value, "to_record")
+    return is_path(value) or recorded(value) is not None
 
 
 def _is_listed(value: object) -> TypeIs[list[Any] | tuple[Any, ...]]:
@@ -219,25 +224,25 @@ def _is_listed(value: object) -> TypeIs[list[Any] | tuple[Any, ...]]:
 
 def _item(ws: Workspace, run: ActiveRun, key: str, value: Any) -> Item:
     """Return what is to be logged for one value; frames are written first."""
-    if hasattr(value, "to_record"):
-        record: ArtifactRecord = value.to_record()
-        return record
+    record = recorded(value)
+    if record is not None:
+        return Linked(record=record)
     if is_path(value):
         return Named(path=local_path(ws, value), key=check_key(key))
     driver = _writer_of(ws, value)
     if driver is None:
-        problem = WrongType(f"output {key!r} is a {type(value).__name__}, which has no format")
-        raise hint(problem, "return a DataFrame, a Series, a path or an Artifact")
+        problem = WrongType(f"output {key!r} is {a_kind(value)}, which has no format")
+        raise hint(problem, "return a frame, a series, an xarray object, a path or an Artifact")
     path = _output_path(artifact_dir_of(ws, run), key, driver.suffixes[0])
-    _write(driver, _as_table(value, key), path)
+    _write(driver, _as_whole(value, key), path)
     return Named(path=str(path), key=key, driver=driver.name)
 
 
-def _as_table(value: Any, key: str) -> Any:
-    """Return a series as a frame of one column, and anything else as it is."""
-    if hasattr(value, "to_frame") and not hasattr(value, "columns"):
-        return value.to_frame(key if value.name is None else value.name)
-    return value
+def _as_whole(value: Any, key: str) -> Any:
+    """Return a series or array as a frame or Dataset, named by the key if it has no name."""
+    if is_frame(value):
+        return as_frame(value, key)
+    return as_dataset(value, key) if is_array(value) else value
 
 
 def _write(driver: Driver, value: Any, path: Path, **options: Any) -> None:
@@ -281,8 +286,9 @@ def _declared_paths(
 ) -> list[Item]:
     items: list[Item] = []
     for key, value in request.output_paths.items():
-        if not is_path(value):
-            items.append(value if isinstance(value, ArtifactRecord) else value.to_record())
+        record = recorded(value)
+        if record is not None:
+            items.append(Linked(record=record))
             continue
         path = _produced_path(ws, key, value, before)
         if path is not None:
@@ -342,7 +348,7 @@ def capture_outputs(
         yield result
     finally:
         records = log_all(ws, run, _captured(capture), "output")
-        result.artifacts.extend(entity(ws, record) for record in records)
+        result.artifacts.extend(ws.artifact_of(record) for record in records)
 
 
 # ---------------------------------------------------------------- managed places
@@ -447,10 +453,10 @@ def log_dataframe(
     way: Direction = "input" if direction == "input" else "output"
     cached = _equal_cached(ws, run, key, df, way)
     if cached is not None:
-        return entity(ws, cached)
-    _write(writer, _as_table(df, key), target, **to_file_kwargs)
+        return ws.artifact_of(cached)
+    _write(writer, _as_whole(df, key), target, **to_file_kwargs)
     item = Named(path=str(target), key=check_key(key), driver=writer.name, meta=meta or {})
-    return entity(ws, log_all(ws, run, [item], way)[0])
+    return ws.artifact_of(log_all(ws, run, [item], way)[0])
 
 
 def _frame_driver(ws: Workspace, driver: str | None, path: PathLike | None) -> Driver:
@@ -489,7 +495,7 @@ def _same_table(ws: Workspace, record: ArtifactRecord, df: Any) -> bool:
     if driver.kind != "table" or not path.exists():
         return False
     stored = driver.frame(path)
-    fresh = _as_table(df, record.key)
+    fresh = _as_whole(df, record.key)
     if list(stored.columns) != list(fresh.columns) or len(stored) != len(fresh):
         return False
     return bool(stored.reset_index(drop=True).equals(fresh.reset_index(drop=True)))

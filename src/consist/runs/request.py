@@ -238,7 +238,7 @@ def _cache_plan(
         epoch=ws.cache_epoch if options.cache_epoch is None else options.cache_epoch,
         version=options.cache_version,
         code_identity=options.code_identity,
-        extra_deps=tuple(map(os.fspath, options.code_identity_extra_deps or ())),
+        extra_deps=tuple(os.fspath(path) for path in options.code_identity_extra_deps or ()),
         output_paths=None if asked_paths is None else dict(asked_paths),
         outputs_dir=_path_text(asked_dir),
     )

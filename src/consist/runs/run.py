@@ -183,7 +183,7 @@ def execute_run(ws: Workspace, arguments: RunArguments) -> RunResult:
 
 def look_up(ws: Workspace, request: RunRequest, identity: Identity, timing: Timing) -> Answer:
     """Look for an earlier run, unless the caller wants to execute in any case."""
-    if request.cache.mode == "overwrite":
+    if request.cache.mode == "overwrite" or identity.signature is None:
         return Answer()
     return find(
         ws,
@@ -203,7 +203,7 @@ def report(ws: Workspace, request: RunRequest, identity: Identity, answer: Answe
     """Write the debug line of a cache decision, if it is asked for."""
     log_decision(
         ws,
-        identity.signature,
+        str(identity.signature),
         answer,
         inputs=len(identity.used),
         hydration=request.cache.hydration,
@@ -277,6 +277,8 @@ def note_changed_code(ws: Workspace, run: ActiveRun) -> None:
 
     What it executes is not what its identity says.
     """
+    if not ws.keeps:
+        return
     if ws.loaded.look():
         ws.identity.refresh()
     changed = ws.loaded.changed()
@@ -309,5 +311,9 @@ def _result(
     ws: Workspace, document: RunDocument, *, cache_hit: bool, value: Any = None
 ) -> RunResult:
     return RunResult(
-        document.run, document.outputs, cache_hit=cache_hit, resolver=ws.path_of, value=value
+        document.run,
+        document.outputs,
+        cache_hit=cache_hit,
+        artifact_of=ws.artifact_of,
+        value=value,
     )

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from consist.active import ActiveRun, ActiveRunCacheOptions
-from consist.artifacts.log import entity
 from consist.cache.lookup import Timing
 from consist.errors import NoActiveRun, RunAlreadyActive
 from consist.models.record import RunDocument
@@ -373,7 +372,7 @@ def cached_artifacts(ws: Workspace, direction: str = "output") -> dict[str, Arti
     if run is None or run.hit is None:
         return {}
     records = run.hit.outputs if direction == "output" else run.hit.inputs
-    return {record.key: entity(ws, record) for record in records}
+    return {record.key: ws.artifact_of(record) for record in records}
 
 
 def cached_output(ws: Workspace, key: str | None = None) -> Artifact | None:

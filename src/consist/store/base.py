@@ -55,6 +55,10 @@ class Store(Protocol):
         """Return the latest recorded version at a location."""
         ...
 
+    def of_content(self, content_id: str) -> list[ArtifactRecord]:
+        """Return the recorded artifacts of a content, newest first; this asks the database."""
+        ...
+
     def attempts(self, requested_id: str) -> dict[int, Attempt]:
         """Return the runs that asked for an id, by number."""
         ...

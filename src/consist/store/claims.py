@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from consist.errors import InvalidRunId, hint
+from consist.errors import InvalidRunId, a_kind, hint
 from consist.files.places import RunPlaces, safe_name
 from consist.store import locks
 
@@ -35,7 +35,7 @@ def check_requested_id(run_id: object) -> str:
         If it is no text, empty, too long for a file name, or ends like an attempt.
     """
     if not isinstance(run_id, str):
-        raise InvalidRunId(run_id, f"is a {type(run_id).__name__}, not text")
+        raise InvalidRunId(run_id, f"is {a_kind(run_id)}, not text")
     if not run_id.strip():
         raise InvalidRunId(run_id, "is empty")
     if _ATTEMPT.search(run_id):

@@ -38,6 +38,7 @@ from consist.store.index import Attempt, Index, Location
 from consist.store.index_file import default_path
 from consist.store.journal import JournalWriter
 from consist.store.lookups import Lookups
+from consist.store.maintenance import artifacts_of_content
 from consist.store.merge import Merger
 from consist.store.refill import newer_snapshots
 from consist.store.tail import tail_of
@@ -170,6 +171,17 @@ class EmbeddedStore:
     def located(self, location: Location) -> ArtifactRecord | None:
         """Return the latest recorded version at a location."""
         return self.index.located(location)
+
+    def of_content(self, content_id: str) -> list[ArtifactRecord]:
+        """Return the recorded artifacts of a content, newest first; this asks the database.
+
+        Raises
+        ------
+        StoreLocked
+            If the database file cannot be read in time.
+        """
+        with self.ask() as connection:
+            return artifacts_of_content(connection, content_id)
 
     def attempts(self, requested_id: str) -> dict[int, Attempt]:
         """Return the runs that asked for an id, by number."""

@@ -84,10 +84,10 @@ class Index:
                     self._learn_document(document)
                 case LogEvent(direction="output", artifacts=artifacts):
                     self._learn_locations(artifacts)
+                case LogEvent(artifacts=artifacts, updated=updated):
+                    self._learn_updated(artifacts, updated)
                 case RowEvent(run=run):
                     self._learn_row(run)
-                case LogEvent():
-                    pass
             self._advance(token, position)
             self._learned()
 
@@ -126,6 +126,7 @@ class Index:
             return
         self._learn_locations(document.outputs)
         self._learn_locations(a for a in document.inputs if a.run_id is None)
+        self._learn_updated(document.inputs, extra.updated)
         if extra.supersedes:
             self._reject(extra.supersedes)
         if document.is_source:
@@ -152,6 +153,11 @@ class Index:
         if known is None or known.uid != run.uid or run.status != "running":
             numbers[run.attempt] = Attempt(run.attempt, run.uid, run.status)
             self._note("attempt", run.requested_id, run.attempt, run.uid, run.status)
+
+    def _learn_updated(self, artifacts: Iterable[ArtifactRecord], ids: tuple[str, ...]) -> None:
+        if ids:
+            known = frozenset(ids)
+            self._learn_locations(a for a in artifacts if a.id in known)
 
     def _learn_locations(self, artifacts: Iterable[ArtifactRecord]) -> None:
         for artifact in artifacts:

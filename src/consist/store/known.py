@@ -8,21 +8,33 @@ different ids of one store share a digest with a probability of 1e-8 at a millio
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
-from consist.models.record import Event, LogEvent, RowEvent, RunEvent
-from consist.store.rows import facet_digest
+from consist.models.record import (
+    ArtifactFacetRecord,
+    Event,
+    LogEvent,
+    RowEvent,
+    RunEvent,
+    facet_digest,
+)
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-HASHED = ("artifact", "artifact_content", "config_facet")
-"""Tables whose rows are shared by runs, with their ids among the keys."""
+HASHED: Mapping[str, tuple[str, ...]] = {
+    "artifact": ("id",),
+    "artifact_content": ("id",),
+    "config_facet": ("id",),
+    "artifact_facet": ("id",),
+    "artifact_kv": ("artifact_id", "facet_id"),
+}
+"""Tables whose rows are shared by runs, with the columns whose values are among the keys."""
 
 Keys = frozenset[tuple[Any, ...]]
 
@@ -57,10 +69,10 @@ class Known(Protocol):
         ...
 
 
-def key_of(table: str, text: str) -> int:
+def key_of(table: str, *ids: str) -> int:
     """Return the digest under which an id of a table is known."""
-    digest = blake2b(f"{table}\0{text}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
+    text = "\0".join((table, *ids))
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def keys_of(event: Event) -> set[int]:
@@ -69,15 +81,25 @@ def keys_of(event: Event) -> set[int]:
         case RunEvent(doc=document):
             run, artifacts = document.run, (*document.inputs, *document.outputs)
             keys = {key_of("run", run.uid), key_of("run", run.id)}
+            keys |= _facet_keys(document.extra.artifact_facets)
             if document.facet is not None:
                 keys.add(key_of("config_facet", facet_digest(document.facet)))
-        case LogEvent(uid=uid, run_id=run_id, artifacts=artifacts):
-            keys = {key_of("run", uid), key_of("run", run_id)}
+        case LogEvent(uid=uid, run_id=run_id, artifacts=artifacts, facets=facets):
+            keys = {key_of("run", uid), key_of("run", run_id)} | _facet_keys(facets)
         case RowEvent(run=run):
             keys, artifacts = {key_of("run", run.uid), key_of("run", run.id)}, ()
     keys.update(key_of("artifact", artifact.id) for artifact in artifacts)
     contents = {artifact.content_id for artifact in artifacts} - {None}
     keys.update(key_of("artifact_content", str(content)) for content in contents)
+    return keys
+
+
+def _facet_keys(facets: Mapping[str, ArtifactFacetRecord]) -> set[int]:
+    keys: set[int] = set()
+    for artifact_id, facet in facets.items():
+        keys.add(key_of("artifact_facet", facet.id))
+        if facet.how.index:
+            keys.add(key_of("artifact_kv", artifact_id, facet.id))
     return keys
 
 

@@ -79,6 +79,16 @@ def _document(run: dict[str, Any], artifacts: list[tuple[str, ArtifactRecord]]) 
     )
 
 
+def artifacts_of_content(connection: DuckDBPyConnection, content_id: str) -> list[ArtifactRecord]:
+    """Return the artifacts of a content, newest first."""
+    found = connection.execute(
+        "SELECT * FROM main.artifact WHERE content_id = ? ORDER BY created_at DESC, id DESC",
+        [content_id],
+    )
+    names = [column[0] for column in found.description or ()]
+    return [as_record(dict(zip(names, row, strict=True))) for row in found.fetchall()]
+
+
 def as_record(values: dict[str, Any]) -> ArtifactRecord:
     """Return the record of a row of table ``artifact``, given by column."""
     return _record(values, ArtifactRecord)

@@ -247,6 +247,7 @@ class _Session:
         batch = prepare(events, self.known)
         self._delete("run", "rowid", [run.row for run in batch.replaced])
         self._delete("run_extra", "run_id", batch.extras)
+        self._delete("artifact", "id", batch.updated)
         insert_rows(self.connection, batch.rows, self.merger.columns, ALIAS)
         if batch.keys:
             self.known.remember(batch.keys)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, cast
 
 from consist.models.record import (
+    ArtifactFacetRecord,
     ArtifactRecord,
     Direction,
     Event,
+    FacetRecord,
     LogEvent,
     RowEvent,
     RunDocument,
     RunEvent,
+    facet_digest,
 )
 
 Row = dict[str, Any]
@@ -43,11 +46,15 @@ REPLACED = frozenset({"run", "run_extra"})
 
 @dataclass
 class Rows:
-    """Rows by table and key, ready to be stored; later events win where rows are replaced."""
+    """Rows by table and key, ready to be stored; later events win where rows are replaced.
+
+    ``updated`` are the ids of artifacts whose row is to take the place of an earlier one.
+    """
 
     tables: dict[str, dict[tuple[Any, ...], Row]] = field(
         default_factory=dict[str, dict[tuple[Any, ...], Row]]
     )
+    updated: set[str] = field(default_factory=set[str])
 
     def add(self, table: str, row: Row) -> None:
         """Take a row in."""
@@ -80,47 +87,73 @@ class Rows:
                     self.tables.setdefault("run_extra", {}).setdefault((document.run.id,), extra)
                 self._add_parts(document)
             case LogEvent(run_id=run_id, direction=direction, artifacts=artifacts):
-                self._add_artifacts(run_id, direction, artifacts)
+                self._add_artifacts(run_id, direction, artifacts, frozenset(event.updated))
+                self._add_artifact_facets(artifacts, event.facets)
             case RowEvent(run=run):
                 if current:
                     self.add("run", _fields(run))
 
     def _add_parts(self, document: RunDocument) -> None:
-        run = document.run
-        self._add_artifacts(run.id, "input", document.inputs)
-        self._add_artifacts(run.id, "output", document.outputs)
-        if document.facet is not None:
-            self._add_facet(document)
+        run, extra = document.run, document.extra
+        updated = frozenset(extra.updated)
+        self._add_artifacts(run.id, "input", document.inputs, updated)
+        self._add_artifacts(run.id, "output", document.outputs, updated)
+        if extra.artifact_facets:
+            artifacts = (*document.inputs, *document.outputs)
+            self._add_artifact_facets(artifacts, extra.artifact_facets)
+        if document.facet is not None and extra.facet is not None:
+            facet_id = self._add_facet("config_facet", document.facet, extra.facet, run.created_at)
+            ids = {"run_id": run.id, "facet_id": facet_id, "namespace": extra.facet.namespace}
+            for key, value in flatten(document.facet) if extra.facet.index else ():
+                leaf = {**ids, "key": key, **typed(value), "created_at": run.created_at}
+                self.add("run_config_kv", leaf)
 
     def _add_artifacts(
-        self, run_id: str, direction: Direction, artifacts: Iterable[ArtifactRecord]
+        self,
+        run_id: str,
+        direction: Direction,
+        artifacts: Iterable[ArtifactRecord],
+        updated: Collection[str],
     ) -> None:
         for artifact in artifacts:
-            self.add("artifact", _fields(artifact))
+            if artifact.id in updated:
+                self.updated.add(artifact.id)
+                self.tables.setdefault("artifact", {})[(artifact.id,)] = _fields(artifact)
+            else:
+                self.add("artifact", _fields(artifact))
             link = {"run_id": run_id, "artifact_id": artifact.id, "direction": direction}
             self.add("run_artifact_link", {**link, "is_implicit": False})
             if artifact.content_id is not None:
                 self.add("artifact_content", _content_row(artifact))
 
-    def _add_facet(self, document: RunDocument) -> None:
-        run, facet, how = document.run, document.facet, document.extra.facet
-        if facet is None or how is None:
-            return
+    def _add_artifact_facets(
+        self, artifacts: Iterable[ArtifactRecord], facets: Mapping[str, ArtifactFacetRecord]
+    ) -> None:
+        for artifact in artifacts:
+            facet = facets.get(artifact.id)
+            if facet is None:
+                continue
+            at = artifact.created_at
+            facet_id = self._add_facet("artifact_facet", facet.values, facet.how, at)
+            ids = {"artifact_id": artifact.id, "facet_id": facet_id}
+            for key, value in flatten(facet.values) if facet.how.index else ():
+                leaf = {**ids, "key_path": key, "namespace": facet.how.namespace, **typed(value)}
+                self.add("artifact_kv", {**leaf, "created_at": at})
+
+    def _add_facet(
+        self, table: str, facet: Mapping[str, Any], how: FacetRecord, created_at: datetime
+    ) -> str:
         facet_id = facet_digest(facet)
-        self.add(
-            "config_facet",
-            {
-                "id": facet_id,
-                "namespace": how.namespace,
-                "schema_name": how.schema_name,
-                "schema_version": how.schema_version,
-                "json": facet,
-                "created_at": run.created_at,
-            },
-        )
-        for key, value in flatten(facet) if how.index else ():
-            ids = {"run_id": run.id, "facet_id": facet_id, "namespace": how.namespace, "key": key}
-            self.add("run_config_kv", {**ids, **typed(value), "created_at": run.created_at})
+        row = {
+            "id": facet_id,
+            "namespace": how.namespace,
+            "schema_name": how.schema_name,
+            "schema_version": how.schema_version,
+            "json": facet,
+            "created_at": created_at,
+        }
+        self.add(table, row)
+        return facet_id
 
 
 def _fields(record: Any) -> Row:
@@ -138,14 +171,6 @@ def _content_row(artifact: ArtifactRecord) -> Row:
 
 
 # ---------------------------------------------------------------- facets
-
-
-def facet_digest(facet: Mapping[str, Any]) -> str:
-    """Return the id under which equal facets are stored once."""
-    import msgspec
-
-    text = msgspec.json.encode(facet, order="sorted", enc_hook=str)
-    return hashlib.sha256(text).hexdigest()
 
 
 def flatten(facet: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -29,6 +29,8 @@ class Batch(NamedTuple):
         Recorded ids of known runs whose earlier row in ``run_extra`` goes.
     keys : set of int
         Keys that were not known before.
+    updated : list of str
+        Ids of known artifacts whose earlier row goes.
     """
 
     settled: list[Settled]
@@ -36,6 +38,7 @@ class Batch(NamedTuple):
     replaced: list[KnownRun]
     extras: list[str]
     keys: set[int]
+    updated: list[str]
 
 
 def prepare(events: Iterable[Event], known: Known) -> Batch:
@@ -49,20 +52,24 @@ def prepare(events: Iterable[Event], known: Known) -> Batch:
     rows = Rows()
     for event, current, _ in settled:
         rows.add_event(event, current=current, first=event_uid(event) not in stored)
+    updated = [i for i in sorted(rows.updated) if key_of("artifact", i) in present]
     _drop_shared(rows, present)
     _drop_linked(rows, stored, known)
     ids = {row["id"] for row in rows.tables.get("run", {}).values()}
     keys |= {key_of("run", run_id) for run_id in ids}
     replaced = [run for run in stored.values() if run.id in ids]
     extras = [run.id for run in replaced if (run.id,) in rows.tables.get("run_extra", {})]
-    return Batch(settled, rows, replaced, extras, keys - present)
+    return Batch(settled, rows, replaced, extras, keys - present, updated)
 
 
 def _drop_shared(rows: Rows, present: set[int]) -> None:
-    for table in HASHED:
+    for table, columns in HASHED.items():
         found = rows.tables.get(table, {})
+        again = rows.updated if table == "artifact" else ()
         rows.tables[table] = {
-            key: row for key, row in found.items() if key_of(table, row["id"]) not in present
+            key: row
+            for key, row in found.items()
+            if key[0] in again or key_of(table, *(row[name] for name in columns)) not in present
         }
 
 

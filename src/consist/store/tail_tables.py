@@ -24,6 +24,7 @@ _FEW = 60
 _HIDDEN = {
     "run": f"rowid NOT IN (SELECT row FROM {SCHEMA}.hidden)",
     "run_extra": f"run_id NOT IN (SELECT run_id FROM {SCHEMA}.hidden_extra)",
+    "artifact": f"id NOT IN (SELECT id FROM {SCHEMA}.hidden_artifact)",
 }
 """What leaves out stored rows that have a newer one in the tail."""
 
@@ -50,7 +51,8 @@ class TailTables:
         connection.execute(
             f"CREATE TABLE {SCHEMA}.few (name VARCHAR, rows JSON);"
             f"CREATE TABLE {SCHEMA}.hidden (row BIGINT);"
-            f"CREATE TABLE {SCHEMA}.hidden_extra (run_id VARCHAR)"
+            f"CREATE TABLE {SCHEMA}.hidden_extra (run_id VARCHAR);"
+            f"CREATE TABLE {SCHEMA}.hidden_artifact (id VARCHAR)"
         )
         self.columns = table_columns(connection, "memory", SCHEMA)
         self._few, self._moved = Rows(), False
@@ -66,7 +68,8 @@ class TailTables:
 
     def clear(self, connection: DuckDBPyConnection) -> None:
         """Forget all rows."""
-        tables = ["few", "hidden", "hidden_extra", *(self.columns if self._moved else ())]
+        hidden = ("hidden", "hidden_extra", "hidden_artifact")
+        tables = ["few", *hidden, *(self.columns if self._moved else ())]
         connection.execute(";".join(f"DELETE FROM {SCHEMA}.{table}" for table in tables))
         self._few, self._moved = Rows(), False
 
@@ -80,6 +83,11 @@ class TailTables:
             connection.execute(f"INSERT INTO {SCHEMA}.hidden SELECT unnest(?)", [rows])
             extras = [run_id for run_id in ids if run_id in batch.extras]
             connection.execute(f"INSERT INTO {SCHEMA}.hidden_extra SELECT unnest(?)", [extras])
+        if batch.updated:
+            hide = f"INSERT INTO {SCHEMA}.hidden_artifact SELECT unnest(?)"
+            connection.execute(hide, [batch.updated])
+            if self._moved:
+                _delete(connection, "artifact", "id", batch.updated)
         own = [run.id for run in batch.replaced if run.row < 0]
         if self._moved and own:
             _delete(connection, "run", "id", own)

@@ -44,6 +44,10 @@ class UnindexedStore:
         """Return nothing."""
         return None
 
+    def of_content(self, content_id: str) -> list[ArtifactRecord]:  # noqa: ARG002
+        """Return nothing."""
+        return []
+
     def attempts(self, requested_id: str) -> dict[int, Attempt]:  # noqa: ARG002
         """Return nothing; the snapshot file alone makes an id unique."""
         return {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import msgspec
 
 from consist.artifacts.keys import check_key
-from consist.errors import UnknownKey, WrongType
+from consist.errors import UnknownKey, WrongType, a_kind
 from consist.types import is_path
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Coupler(CouplerMapMixin[Any]):
             If it is none of these.
         """
         if not is_path(value) and not (hasattr(value, "path") and hasattr(value, "container_uri")):
-            raise WrongType(f"a {type(value).__name__} is neither an artifact nor a path")
+            raise WrongType(f"{a_kind(value)} is neither an artifact nor a path")
         return self.set(key, cast("Any", value))
 
     def update(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from consist.errors import UnknownKey, UsageError, WrongType
+from consist.errors import UnknownKey, UsageError, WrongType, a_kind
 from consist.types import is_mapping
 
 if TYPE_CHECKING:
@@ -91,5 +91,5 @@ def _add(found: dict[str, Artifact], name: str, artifact: Artifact) -> None:
 
 def _outputs(result: Any) -> Mapping[str, Artifact]:
     if not hasattr(result, "outputs") or not hasattr(result, "run_id"):
-        raise WrongType(f"a {type(result).__name__} is not the result of a run")
+        raise WrongType(f"{a_kind(result)} is not the result of a run")
     return result.outputs

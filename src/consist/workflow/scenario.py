@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
 import msgspec
 
 from consist.active import ActiveRun
-from consist.artifacts.log import entity, log_artifact
+from consist.artifacts.log import log_artifact
 from consist.errors import (
     NotSupportedYet,
     OutputMissing,
@@ -223,7 +223,7 @@ class ScenarioContext:
 
     def _sync(self, artifact: ArtifactRecord, direction: Direction) -> None:
         if direction == "output":
-            self.coupler.sync(artifact, lambda: entity(self._workspace, artifact))
+            self.coupler.sync(artifact, lambda: self._workspace.artifact_of(artifact))
 
     def _header(self, action: str) -> ActiveRun:
         if self._run is None or not self._run.is_open:

@@ -421,7 +421,7 @@ def test_an_unknown_kind_has_no_version() -> None:
 
 def test_keys_of_a_config_are_text() -> None:
     """ERR-005."""
-    with pytest.raises(WrongType, match="key 1 of config is a int") as caught:
+    with pytest.raises(WrongType, match="key 1 of config is an int") as caught:
         check_config_keys({"a": {1: "fine below"}, 1: "x"})
     assert isinstance(caught.value, TypeError)
     assert "'1'" in caught.value.__notes__[0]

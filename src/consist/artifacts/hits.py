@@ -1,0 +1,53 @@
+"""Logging inside a cache hit: the same again is the cached artifact, anything else ends the hit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from consist.active import ActiveRun
+from consist.artifacts.items import Item, Linked
+from consist.models.record import ArtifactRecord, Direction, replace
+
+if TYPE_CHECKING:
+    from consist.workspace import Workspace
+
+
+def cached(
+    ws: Workspace, run: ActiveRun, item: Item, direction: Direction
+) -> ArtifactRecord | None:
+    """Return the cached artifact that ``item`` is, or end the hit if it is something else."""
+    hit = run.hit
+    if hit is None:
+        return None
+    known = hit.outputs if direction == "output" else (*hit.inputs, *run.inputs.values())
+    for record in known:
+        if record.key == item.key and _agrees(ws, record, item):
+            run.confirmed.add(record.id)
+            return record
+    demote(run)
+    return None
+
+
+def _agrees(ws: Workspace, record: ArtifactRecord, item: Item) -> bool:
+    """Whether nothing shows that ``item`` is other than the cached ``record``."""
+    if isinstance(item, Linked):
+        linked = item.record
+        return linked.id == record.id or (linked.hash == record.hash and linked.hash is not None)
+    if item.content_hash is not None:
+        return item.content_hash == record.hash
+    if not Path(item.path).exists() or record.hash is None:
+        return True
+    return ws.files.is_same(item.path, record.hash)
+
+
+def demote(run: ActiveRun) -> None:
+    """Turn a hit into an executing run, because its code did something else this time."""
+    hit, run.hit = run.hit, None
+    if hit is None:
+        return
+    for record in hit.outputs:
+        if record.id not in run.confirmed:
+            run.outputs.pop(record.id, None)
+    meta = {k: v for k, v in run.record.meta.items() if k not in {"cache_hit", "cache_source"}}
+    run.record = replace(run.record, meta={**meta, "demoted_from": hit.run.id})
