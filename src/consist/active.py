@@ -30,6 +30,7 @@ from consist.models.record import (
     replace,
 )
 
+Place = tuple[str, str, str | None, str | None]
 Listener = Callable[[ArtifactRecord, Direction], None]
 
 
@@ -102,6 +103,7 @@ class ActiveRun:
     updated: set[str] = field(default_factory=set[str])
     artifact_dir: Path | None = None
     written_size: int = 0
+    _written: dict[Place, str] = field(default_factory=dict[Place, str])
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -124,6 +126,10 @@ class ActiveRun:
             extra=extra,
         )
 
+    def written(self, location: Place) -> ArtifactRecord | None:
+        """Return what this run logged last as its output at a location."""
+        return self.outputs.get(self._written.get(location, ""))
+
     def add(self, artifact: ArtifactRecord, direction: Direction, name: str | None = None) -> None:
         """Take in a logged artifact, under another name than its key if asked; tell listeners."""
         with self.lock:
@@ -132,6 +138,7 @@ class ActiveRun:
                 self.named.setdefault(name or artifact.key, artifact)
             else:
                 self.outputs[artifact.id] = artifact
+                self._written[artifact.location] = artifact.id
         for listener in list(self.listeners):
             listener(artifact, direction)
 

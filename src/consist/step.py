@@ -55,20 +55,24 @@ class StepDefinition(msgspec.Struct, frozen=True, kw_only=True):
 
     def resolve(self, name: str, context: StepContext) -> Any:
         """Return one field, computed if it was given as a function."""
+        if self is NO_STEP:
+            return None
         value = getattr(self, name)
         return value(context) if _is_computed(value) else value
 
     @property
     def is_computed(self) -> bool:
         """Whether any field was given as a function."""
-        return any(_is_computed(getattr(self, name)) for name in _FIELDS)
+        return self is not NO_STEP and any(_is_computed(getattr(self, name)) for name in _FIELDS)
 
 
 def _is_computed(value: object) -> bool:
     return callable(value) and not isinstance(value, type)
 
 
-_EMPTY = StepDefinition()
+NO_STEP = StepDefinition()
+"""The definition of a function that carries none."""
+
 _FIELDS = frozenset(StepDefinition.__struct_fields__) - {"extra"}
 
 
@@ -109,7 +113,7 @@ def definition_of(function: object) -> StepDefinition:
 
     A partial of a step keeps the step's defaults.
     """
-    return getattr(_unwrapped(function), ATTRIBUTE, _EMPTY)
+    return getattr(_unwrapped(function), ATTRIBUTE, NO_STEP)
 
 
 def _unwrapped(function: object) -> object:

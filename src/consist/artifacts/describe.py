@@ -8,13 +8,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from consist.active import ActiveRun
 from consist.artifacts.facets import facet_meta
 from consist.artifacts.items import Named
 from consist.errors import HashMismatch
+from consist.files.mounts import Location
 from consist.models.record import (
     ArtifactRecord,
     Direction,
+    RunRecord,
     content_id,
     new_uuid,
 )
@@ -44,29 +48,32 @@ def describe(
     direction : {"input", "output"}
         How the run stands to them.
     """
-    digests = digest_all(ws, named)
     now = datetime.now(UTC)
+    producer = run.record if run is not None and direction == "output" else None
     records: list[ArtifactRecord] = []
-    for item, digest in zip(named, digests, strict=True):
-        fresh = _fresh(ws, run, item, digest, direction, now)
-        known = _known(ws, run, fresh) if direction == "input" else None
-        if known is None and item.anywhere and direction == "input":
-            known = _equal(ws, fresh)
-        records.append(known or fresh)
+    for item, digest in zip(named, digest_all(ws, named), strict=True):
+        file = _look(ws, item, digest)
+        known = _known(ws, run, file) if direction == "input" else None
+        records.append(known or _fresh(ws, file, producer, now))
     return records
 
 
-def _fresh(
-    ws: Workspace,
-    run: ActiveRun | None,
-    item: Named,
-    digest: str | None,
-    direction: Direction,
-    now: datetime,
-) -> ArtifactRecord:
-    location = ws.files.virtualize(item.path)
+class _File(msgspec.Struct, frozen=True):
+    """A named file as it was found."""
+
+    item: Named
+    location: Location
+    driver: str
+    digest: str | None
+
+
+def _look(ws: Workspace, item: Named, digest: str | None) -> _File:
     driver = item.driver or ws.formats.infer_driver(item.path)
-    producer = run.record if run is not None and direction == "output" else None
+    return _File(item, ws.files.virtualize(item.path), driver, digest)
+
+
+def _fresh(ws: Workspace, file: _File, producer: RunRecord | None, now: datetime) -> ArtifactRecord:
+    item, location = file.item, file.location
     meta = dict(item.meta) | dict(facet_meta(item.facet))
     mount = ws.files.mounts.mount_of(location.uri)
     if mount is not None:
@@ -76,9 +83,9 @@ def _fresh(
         key=item.key,
         container_uri=location.uri,
         root=location.root,
-        driver=driver,
-        hash=digest,
-        content_id=content_id(digest, driver),
+        driver=file.driver,
+        hash=file.digest,
+        content_id=content_id(file.digest, file.driver),
         table_path=item.table_path,
         array_path=item.array_path,
         run_id=None if producer is None else producer.id,
@@ -88,24 +95,27 @@ def _fresh(
     )
 
 
-def _known(ws: Workspace, run: ActiveRun | None, fresh: ArtifactRecord) -> ArtifactRecord | None:
+def _known(ws: Workspace, run: ActiveRun | None, file: _File) -> ArtifactRecord | None:
     """Return the recorded artifact that an input is, if its bytes are still the recorded ones."""
-    own = () if run is None else reversed(run.outputs.values())
-    known = next((a for a in own if a.location == fresh.location), None)
-    known = known or ws.store.located(fresh.location)
-    if known is None or known.hash != fresh.hash or fresh.hash is None:
-        return None
-    if known.run_id is None and (known.key != fresh.key or known.driver != fresh.driver):
-        return None
-    return known
+    item, place = file.item, file.location
+    location = (place.root, place.uri, item.table_path, item.array_path)
+    known = None if run is None else run.written(location)
+    known = known or ws.store.located(location)
+    if known is not None and file.digest is not None and known.hash == file.digest:
+        # What a run produced keeps its key; a raw input under another one is another artifact.
+        named = (known.key, known.driver) == (item.key, file.driver)
+        if named or known.run_id is not None:
+            return known
+    return _equal(ws, file) if item.anywhere else None
 
 
-def _equal(ws: Workspace, fresh: ArtifactRecord) -> ArtifactRecord | None:
+def _equal(ws: Workspace, file: _File) -> ArtifactRecord | None:
     """Return the latest recorded artifact of the same content and part."""
-    if fresh.content_id is None:
+    content = content_id(file.digest, file.driver)
+    if content is None:
         return None
-    part = (fresh.table_path, fresh.array_path)
-    found = ws.store.of_content(fresh.content_id)
+    part = (file.item.table_path, file.item.array_path)
+    found = ws.store.of_content(content)
     return next((a for a in found if (a.table_path, a.array_path) == part), None)
 
 

@@ -164,8 +164,10 @@ def _identity_inputs(ws: Workspace, labelled: Mapping[str, str]) -> dict[str, st
 
 def _code(ws: Workspace, request: RunRequest) -> tuple[CodeDigest, dict[str, Any]]:
     """Return the identity of the code, and what a reader of the run should know of it."""
-    code = _code_digest(ws, request)
+    code, fallback = _code_digest(ws, request)
     notes: dict[str, Any] = {"code_identity": code.mode}
+    if fallback is not None:
+        notes["code_identity_fallback"] = fallback
     if request.cache.extra_deps:
         notes["code_identity_extra_deps"] = list(request.cache.extra_deps)
     if code.carried.unseen:
@@ -173,17 +175,21 @@ def _code(ws: Workspace, request: RunRequest) -> tuple[CodeDigest, dict[str, Any
     return code, notes
 
 
-def _code_digest(ws: Workspace, request: RunRequest) -> CodeDigest:
-    """Identify the code in the mode asked for; where there is no repository, by its module."""
+def _code_digest(ws: Workspace, request: RunRequest) -> tuple[CodeDigest, str | None]:
+    """Identify the code in the mode asked for; where there is no repository, by its module.
+
+    The second value is why it is not the repository that identifies it.
+    """
     place = request.fn or _caller()
     asked = request.cache.code_identity
     extra = request.cache.extra_deps
     try:
-        return ws.identity.of(place, asked or "repo_git", extra)
-    except CodeIdentityUnavailableError:
+        return ws.identity.of(place, asked or "repo_git", extra), None
+    except CodeIdentityUnavailableError as error:
         if asked is not None:
             raise
-        return ws.identity.of(place, "callable_module", extra)
+        reason = error.reason
+    return ws.identity.of(place, "callable_module", extra), reason
 
 
 def is_not_code(ws: Workspace, path: Path) -> bool:

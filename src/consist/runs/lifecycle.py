@@ -170,6 +170,7 @@ def _meta(
 ) -> dict[str, Any]:
     hit = answer.hit
     meta: dict[str, Any] = {
+        "hostname": this_process().host,
         **request.meta,
         "_physical_run_dir": str(ws.run_dir),
         "cache_epoch": request.cache.epoch,
@@ -236,9 +237,10 @@ def log_meta(ws: Workspace, **kwargs: Any) -> None:
 
 
 _OWN_META = frozenset(
-    {"_physical_run_dir", "mounts", "cache_epoch", "cache_version", "stage", "phase",
+    {"hostname", "_physical_run_dir", "mounts", "cache_epoch", "cache_version", "stage", "phase",
      "artifact_dir", "declared_outputs", "cache_lookup", "cache_rejected", "code_identity",
-     "code_identity_extra_deps", "code_identity_unseen", "consist_hash_inputs", "steps"}
+     "code_identity_extra_deps", "code_identity_fallback", "code_identity_unseen",
+     "consist_hash_inputs", "steps"}
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from consist.runs import declared
 from consist.runs.arguments import CachePlan, RunArguments, RunRequest
 from consist.runs.bind import parameters_of
 from consist.step import (
+    NO_STEP,
     StepContext,
     StepDefinition,
     check_runtime_kwargs,
@@ -135,7 +136,7 @@ def step_of(ws: Workspace, given: RunArguments) -> tuple[StepDefinition, StepCon
         consist_state=_outer_run(ws) if step.is_computed else None,
         runtime_kwargs=dict(_execution(given).runtime_kwargs or {}),
     )
-    if given.model is None:
+    if given.model is None and step.model is not None:
         context = msgspec.structs.replace(context, model=step.resolve("model", context))
     return step, context
 
@@ -188,7 +189,7 @@ def _binding(
     given: RunArguments, step: StepDefinition, context: StepContext, options: ExecutionOptions
 ) -> str:
     asked = options.binding
-    if asked is None:
+    if asked is None and step is not NO_STEP:
         defaults = ExecutionOptions(
             input_binding=step.resolve("input_binding", context),
             load_inputs=step.resolve("load_inputs", context),
@@ -248,6 +249,8 @@ def _cache_options(
     options: CacheOptions, step: StepDefinition, context: StepContext
 ) -> CacheOptions:
     """Return the options with the defaults of the step, checked like the options themselves."""
+    if step is NO_STEP:
+        return options
     unset = [f.name for f in fields(options) if getattr(options, f.name) is None]
     defaults = {name: step.resolve(name, context) for name in unset if hasattr(step, name)}
     return replace(options, **defaults)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ import consist
 from consist import (
     Artifact,
     CacheOptions,
+    CodeIdentityUnavailableError,
     ExecutionOptions,
     OutputPolicyOptions,
     Run,
@@ -583,6 +585,38 @@ def test_an_overlong_run_id_is_an_error_and_records_nothing(tracker: Tracker) ->
     with pytest.raises(ValueError, match="run id"):
         tracker.run(frame, run_id="ö" * 100, outputs=["f"])
     assert tracker.find_runs() == []
+
+
+# ---------------------------------------------------------------- what every run says of itself
+
+
+def test_a_run_says_where_it_ran_unless_its_owner_does(tracker: Tracker) -> None:
+    # MOD-005
+    assert tracker.run(lambda: None, "s").run.meta["hostname"] == os.uname().nodename
+    with tracker.start_run("r", "m", hostname="node17", site="cluster"):
+        pass
+    run = tracker.get_run("r")
+    assert run is not None
+    assert (run.meta["hostname"], run.meta["site"]) == ("node17", "cluster")
+
+
+def test_outside_of_git_a_run_says_what_identifies_its_code_and_why(
+    tracker: Tracker, here: Path
+) -> None:
+    # SIG-015: nobody is forced to have git
+    asked = CacheOptions(code_identity="callable_module")
+    fallen = tracker.run(frame, "s", outputs=["f"]).run.meta
+    assert fallen["code_identity"] == "callable_module"
+    assert "not a git repository" in fallen["code_identity_fallback"]
+    with tracker.trace("t"):
+        pass
+    block = tracker.find_runs()[0].meta
+    assert "not a git repository" in block["code_identity_fallback"]
+    chosen = tracker.run(frame, "s2", outputs=["f"], cache_options=asked).run.meta
+    assert "code_identity_fallback" not in chosen
+    with pytest.raises(CodeIdentityUnavailableError) as caught:
+        tracker.run(frame, "s3", cache_options=CacheOptions(code_identity="repo_git"))
+    assert caught.value.mode == "repo_git"
 
 
 # ---------------------------------------------------------------- step definitions
