@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from consist import artifacts
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from consist.query import artifacts as find_artifacts_
     from consist.query import ask
     from consist.query import runs as find_runs_
+    from consist.workflow.scenario import ScenarioContext
 else:
     find_runs_ = LazyRoom("consist.query.runs")
     find_artifacts_ = LazyRoom("consist.query.artifacts")
@@ -192,7 +194,33 @@ def run(
 
 trace = on_current(_trace.trace)
 start_run = on_current(_trace.start_run)
-scenario = on_current(_scenario.scenario)
+
+
+def scenario(
+    name: str, *args: Any, enabled: bool = True, tracker: Tracker | None = None, **kwargs: Any
+) -> ScenarioContext:
+    """Return a context manager that groups steps, as ``Tracker.scenario`` does.
+
+    Parameters
+    ----------
+    name, *args, **kwargs
+        As for ``Tracker.scenario``.
+    enabled : bool, default True
+        Whether to track; if not, the steps run under a :class:`~consist.noop.NoopTracker` whose
+        run folder is that of the tracker in reach, or ``./runs``.
+    tracker : Tracker, optional
+        By default the one in reach.
+    """
+    if enabled:
+        return _scenario.scenario(_reach(tracker, "scenario"), name, *args, **kwargs)
+    from consist.noop import create_tracker
+
+    try:
+        run_dir = _reach(tracker, "scenario").run_dir
+    except NoTracker:
+        run_dir = Path("runs")
+    return create_tracker(enabled=False, run_dir=run_dir).scenario(name, *args, **kwargs)
+
 
 # ---------------------------------------------------------------- record
 

@@ -78,7 +78,9 @@ CacheMode: TypeAlias = Literal["reuse", "overwrite", "readonly", "skip_check"]
 CacheHydration: TypeAlias = Literal[
     "metadata", "inputs-missing", "outputs-requested", "outputs-all"
 ]
-CodeIdentityMode: TypeAlias = Literal["repo_git", "callable_module", "callable_source"]
+CodeIdentityMode: TypeAlias = Literal[
+    "repo_git", "callable_module", "callable_source", "callable_deps"
+]
 OutputPolicy: TypeAlias = Literal["warn", "error", "ignore"]
 InputBinding: TypeAlias = Literal["loaded", "paths", "none"]
 DirectionName: TypeAlias = Literal["input", "output"]
@@ -131,7 +133,8 @@ class CacheOptions:
         ``"lazy"`` (default, alias ``"none"``) trusts the record; ``"eager"`` (alias ``"strict"``)
         demands that every output exists or was ingested.
     code_identity : str, optional
-        ``"repo_git"`` (default), ``"callable_module"`` or ``"callable_source"``.
+        ``"repo_git"`` (default), ``"callable_module"``, ``"callable_source"`` or
+        ``"callable_deps"``: the callable and all of the project's own code that it reaches.
     code_identity_extra_deps : iterable of path, optional
         Files whose content counts as code.
     """
@@ -189,7 +192,7 @@ class ExecutionOptions:
     load_inputs : bool, optional
         Older spelling: ``True`` is ``"loaded"``, ``False`` is ``"none"``.
     executor : str, optional
-        ``"python"`` (default) or the name of a registered executor such as ``"container"``.
+        ``"python"`` (default) or ``"container"``.
     container : mapping, optional
         What the container executor needs.
     runtime_kwargs : mapping, optional

@@ -61,6 +61,8 @@ class Workspace:
         Where the identity of the code is looked for.
     cache_epoch : int
         Number in every run's identity.
+    code_identity : str or None
+        How code is identified where a run does not say.
     access_mode : str
         ``"standard"``, ``"analysis"`` or ``"read_only"``.
     allow_external_paths : bool
@@ -85,6 +87,7 @@ class Workspace:
     db_path: Path | None = None
     project_root: Path = Path()
     cache_epoch: int = 1
+    code_identity: str | None = None
     access_mode: str = "standard"
     allow_external_paths: bool = False
     run_subdir_fn: Callable[[Run], str] | None = None

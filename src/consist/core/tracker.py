@@ -24,7 +24,13 @@ from consist.step import define_step
 from consist.store.base import Store
 from consist.store.embedded import EmbeddedStore
 from consist.store.unindexed import UnindexedStore
-from consist.types import ACCESS_MODES, HASHING_STRATEGIES, PathLike, check_option
+from consist.types import (
+    ACCESS_MODES,
+    CODE_IDENTITIES,
+    HASHING_STRATEGIES,
+    PathLike,
+    check_option,
+)
 from consist.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -59,7 +65,7 @@ class Tracker(Workspace):
     Parameters
     ----------
     run_dir, db_path, mounts, project_root, hashing_strategy, cache_epoch, schemas, access_mode, \
-run_subdir_fn, allow_external_paths
+run_subdir_fn, allow_external_paths, code_identity
         See :class:`~consist.core.tracker_config.TrackerConfig`.
 
     Notes
@@ -86,7 +92,10 @@ run_subdir_fn, allow_external_paths
         access_mode: str = "standard",
         run_subdir_fn: Callable[[Run], str] | None = None,
         allow_external_paths: bool | None = None,
+        code_identity: str | None = None,
     ) -> None:
+        if code_identity is not None:
+            check_option("code_identity", code_identity, CODE_IDENTITIES)
         check_option("access_mode", access_mode, ACCESS_MODES)
         check_option("hashing_strategy", hashing_strategy, HASHING_STRATEGIES)
         settings = Settings.from_environment()
@@ -110,6 +119,7 @@ run_subdir_fn, allow_external_paths
             db_path=database,
             project_root=Path(os.path.abspath(project_root)),  # noqa: PTH100
             cache_epoch=_epoch(cache_epoch),
+            code_identity=code_identity,
             access_mode=access_mode,
             allow_external_paths=(
                 settings.allow_external_paths

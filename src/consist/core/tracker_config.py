@@ -42,6 +42,10 @@ class TrackerConfig:
         Names the output folder of a run, below ``<run_dir>/outputs``.
     allow_external_paths : bool, optional
         Allow outputs outside ``run_dir``; by default ``CONSIST_ALLOW_EXTERNAL_PATHS``.
+    code_identity : str, optional
+        How the code of runs is identified that do not say, as in
+        :class:`~consist.types.CacheOptions`. Without it, ``"repo_git"``, and the module of the
+        callable where there is no repository.
     """
 
     run_dir: PathLike
@@ -54,3 +58,4 @@ class TrackerConfig:
     access_mode: str = "standard"
     run_subdir_fn: Callable[[Run], str] | None = None
     allow_external_paths: bool | None = None
+    code_identity: str | None = None

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable
 from operator import itemgetter
 
+from consist.errors import IdentityError
 from consist.files.filesystem import is_network_device
 from consist.identity import files as identity
 from consist.identity.files import Entry
@@ -30,6 +31,20 @@ _BYTES_PER_SECOND = 1e9  # that SHA-256 reads, roughly
 def stamp_of(status: os.stat_result) -> Stamp:
     """Return what a digest is kept under, beside the path."""
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+
+
+def mark_of(path: str) -> Stamp | str | None:
+    """Return what is another one after a file, or anything in a folder, was written.
+
+    ``None`` where there is nothing, or nothing that can be read.
+    """
+    try:
+        status = os.stat(path)
+        if not stat.S_ISDIR(status.st_mode):
+            return stamp_of(status)
+        return glance(path) or manifest_of(identity.scan_directory(path))
+    except (OSError, IdentityError):
+        return None
 
 
 def manifest_of(entries: Iterable[Entry]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import types
+import typing
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -72,17 +74,32 @@ def _inspect(fn: Callable[..., Any]) -> Parameters:
 
 def _kind(annotation: Any) -> str:
     """Return how a parameter wants its input: ``path``, ``artifact``, ``context`` or ``any``."""
+    kinds = {_kind(part) for part in _alternatives(annotation)}
+    if kinds:
+        return kinds.pop() if len(kinds) == 1 else "any"
     if isinstance(annotation, str):
-        name = annotation.replace("| None", "").replace("Optional[", "").strip(" ]")
+        name = (
+            annotation.replace(" ", "").removesuffix("|None").removeprefix("Optional[").strip("]")
+        )
     else:
         name = getattr(annotation, "__name__", "")
         if inspect.isclass(annotation) and issubclass(annotation, Path):
             return "path"
-    if name in _PATH_NAMES or str(annotation) in {"pathlib.Path | None", "pathlib._local.Path"}:
+    if name in _PATH_NAMES:
         return "path"
     if name in _ARTIFACT_NAMES:
         return "artifact"
     return "context" if name in {"RunContext", "consist.RunContext"} else "any"
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    """Return what a union or ``Annotated`` is made of, without ``None``, and ``str`` of a path."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return [annotation.__origin__]
+    if origin in {typing.Union, types.UnionType}:
+        return [part for part in typing.get_args(annotation) if part not in {type(None), str}]
+    return []
 
 
 def binding_plan(request: RunRequest) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from consist.artifacts.facets import facet_source, plain_mapping, storage_of
 from consist.artifacts.items import local_path
 from consist.artifacts.keys import check_key, check_meta
-from consist.errors import InvalidMetadata, UsageError, WrongType, a_kind
+from consist.errors import InvalidMetadata, UsageError, WrongType, a_kind, hint
 from consist.identity import check_config_keys, label_identity_inputs, plain
 from consist.models.record import FacetRecord
 from consist.runs.arguments import GivenInput, Mapped, RunArguments
@@ -62,6 +62,29 @@ def whole(what: str, value: object) -> int | None:
     if not -(2**31) <= number < 2**31:
         raise UsageError(f"{what}={number} does not fit into 32 bits")
     return number
+
+
+_OF_RUNS = frozenset(
+    """
+    adapter cache_options capture_dir capture_pattern config_plan depends_on execution_options
+    identity_inputs inject_context input_binding input_keys load_inputs optional_input_keys
+    output_mismatch output_missing output_paths output_policy outputs runtime_kwargs
+    """.split()  # noqa: SIM905 - twenty quoted words read worse
+)
+
+
+def check_no_options(verb: str, meta: Mapped, remedies: Mapping[str, str]) -> None:
+    """Refuse to take for metadata what is an option of other verbs, and would be lost.
+
+    Raises
+    ------
+    TypeError
+        Naming the keyword, and what to use instead.
+    """
+    for name in meta:
+        if name in _OF_RUNS:
+            error = WrongType(f"{verb}() got an unexpected keyword argument {name!r}")
+            raise hint(error, remedies.get(name, "it is an option of run and trace"))
 
 
 def meta_of(ws: Workspace, meta: Mapped) -> Mapped:

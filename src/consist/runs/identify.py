@@ -109,7 +109,7 @@ def resolve_inputs(ws: Workspace, given: tuple[GivenInput, ...]) -> tuple[Input,
     InputMissing
         Naming key and path of one that does not exist. Artifacts that a run produced may be gone.
     """
-    known = [recorded(item.source) for item in given]
+    known = [_recorded(item.source) for item in given]
     files = [_file(ws, i) for i, record in zip(given, known, strict=True) if record is None]
     described = iter(describe(ws, None, files, "input"))
     return tuple(
@@ -118,16 +118,33 @@ def resolve_inputs(ws: Workspace, given: tuple[GivenInput, ...]) -> tuple[Input,
     )
 
 
+def _recorded(source: object) -> ArtifactRecord | None:
+    """Return the record of an artifact; one that nobody identified is the file at its path."""
+    record = recorded(source)
+    if record is None or (record.hash is None and record.run_id is None):
+        return None
+    return record
+
+
 def _file(ws: Workspace, item: GivenInput) -> Named:
-    if not is_path(item.source):
+    record = recorded(item.source)
+    if record is None and not is_path(item.source):
         problem = WrongType(f"input {item.name!r} is {a_kind(item.source)}")
         raise hint(problem, "pass a path, an Artifact, or the result of a run")
-    path = local_path(ws, item.source)
+    path = local_path(ws, item.source if record is None else ws.path_of(record))
     key = item.name or key_from(Path(path).name.split(".")[0])
     if not Path(path).exists():
         problem = InputMissing(key, path)
         raise hint(problem, f"relative paths are taken from {Path.cwd()}")
-    return Named(path=path, key=key)
+    if record is None:
+        return Named(path=path, key=key)
+    return Named(
+        path=path,
+        key=record.key,
+        driver=record.driver,
+        table_path=record.table_path,
+        array_path=record.array_path,
+    )
 
 
 def _managed(item: GivenInput, record: ArtifactRecord) -> Input:
@@ -170,6 +187,8 @@ def _code(ws: Workspace, request: RunRequest) -> tuple[CodeDigest, dict[str, Any
         notes["code_identity_fallback"] = fallback
     if request.cache.extra_deps:
         notes["code_identity_extra_deps"] = list(request.cache.extra_deps)
+    if code.reach is not None and code.reach.unresolved:
+        notes["code_identity_unresolved"] = list(code.reach.unresolved)
     if code.carried.unseen:
         notes["code_identity_unseen"] = list(code.carried.unseen)
     return code, notes
@@ -181,7 +200,7 @@ def _code_digest(ws: Workspace, request: RunRequest) -> tuple[CodeDigest, str | 
     The second value is why it is not the repository that identifies it.
     """
     place = request.fn or _caller()
-    asked = request.cache.code_identity
+    asked = request.cache.code_identity or ws.code_identity
     extra = request.cache.extra_deps
     try:
         return ws.identity.of(place, asked or "repo_git", extra), None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consist.active import ActiveRun, ActiveRunCacheOptions
+from consist.artifacts.hits import demote
 from consist.cache.lookup import NOTHING_FOUND, Answer
 from consist.errors import RunAlreadyActive
 from consist.identity import plain
@@ -102,8 +103,10 @@ def open_run(
     if parent is not None:
         run.listeners.extend(parent.listeners)
     ws.active.push(run)
-    if hit is None or request.block:
+    if run.persisted and (hit is None or request.block):
         _announce(ws, run)
+    if ws.hooks.start:
+        ws.hooks.call(ws.hooks.start, _entity(run.record))
     return run
 
 
@@ -196,18 +199,15 @@ def _meta(
 
 
 def _announce(ws: Workspace, run: ActiveRun) -> None:
-    """Write the start of a run and tell the hooks, before any code of users runs."""
-    if run.persisted:
-        run.written_size = len(run.inputs) + len(run.outputs)
-        document = run.document()
-        if run.hit is not None:
-            # What a block gives back is known when it ends; links cannot be taken back.
-            document = replace(document, outputs=())
-        # A function is over soon; a block may be looked at while it goes on.
-        latest = run.extra.block
-        ws.store.write_snapshot(run.run_id, ws.store.append(document), latest=latest)
-    if ws.hooks.start:
-        ws.hooks.call(ws.hooks.start, _entity(run.record))
+    """Write the start of a run, before any code of users runs."""
+    run.written_size = len(run.inputs) + len(run.outputs)
+    document = run.document()
+    if run.hit is not None:
+        # What a block gives back is known when it ends; links cannot be taken back.
+        document = replace(document, outputs=())
+    # A function is over soon; a block may be looked at while it goes on.
+    latest = run.extra.block
+    ws.store.write_snapshot(run.run_id, ws.store.append(document), latest=latest)
 
 
 # ---------------------------------------------------------------- change
@@ -239,7 +239,8 @@ def log_meta(ws: Workspace, **kwargs: Any) -> None:
 _OWN_META = frozenset(
     {"hostname", "_physical_run_dir", "mounts", "cache_epoch", "cache_version", "stage", "phase",
      "artifact_dir", "declared_outputs", "cache_lookup", "cache_rejected", "code_identity",
-     "code_identity_extra_deps", "code_identity_fallback", "code_identity_unseen",
+     "code_identity_extra_deps", "code_identity_fallback", "code_identity_unresolved",
+     "code_identity_unseen",
      "consist_hash_inputs", "steps"}
 )  # fmt: skip
 
@@ -288,8 +289,10 @@ def close_run(
     """
     ended = now()
     with run.lock:
+        if status != "completed":
+            demote(run)  # what was to be given back was not
         values = {**run.record.meta, **(meta or {}), **_error_meta(error)}
-        if status != "completed" and run.hit is None and run.outputs:
+        if status != "completed" and run.outputs:
             values["partial_outputs"] = sorted({a.key for a in run.outputs.values()})
         run.record = replace(
             run.record, status=status, meta=values, ended_at=ended, updated_at=ended

@@ -29,6 +29,7 @@ from consist.files.atomic import replacing
 from consist.files.capture import DirectoryCapture, capture_keys
 from consist.files.places import output_dir as _output_dir
 from consist.files.places import output_path as _output_path
+from consist.files.stamps import Stamp, mark_of
 from consist.formats.base import as_dataset, as_frame, is_array, is_frame
 from consist.models.record import ArtifactRecord, Direction
 from consist.runs.arguments import RunRequest
@@ -74,7 +75,7 @@ class Watch(msgspec.Struct):
 
     request: RunRequest
     capture: DirectoryCapture | None
-    before: Mapping[str, tuple[int, int, int] | None]
+    before: Mapping[str, Stamp | str | None]
 
 
 def watch(ws: Workspace, request: RunRequest) -> Watch:
@@ -85,7 +86,7 @@ def watch(ws: Workspace, request: RunRequest) -> Watch:
     places = {
         place for value in request.output_paths.values() for place in _output_places(ws, value)
     }
-    return Watch(request, capture, {place: _stamp(place) for place in places})
+    return Watch(request, capture, {place: mark_of(place) for place in places})
 
 
 def record_outputs(ws: Workspace, run: ActiveRun, seen: Watch, value: Any) -> None:
@@ -109,15 +110,17 @@ def remains_recorded(ws: Workspace, run: ActiveRun, seen: Watch) -> Generator[No
         yield
     except BaseException:
         try:
-            _log_outputs(ws, run, seen, None)
+            _log_outputs(ws, run, seen, None, written_only=True)
         except Exception as error:  # noqa: BLE001 - anything here would hide the code's own error
             logger.warning("[Consist] outputs of failed run %r: %s", run.run_id, error)
         raise
 
 
-def _log_outputs(ws: Workspace, run: ActiveRun, seen: Watch, value: Any) -> None:
+def _log_outputs(
+    ws: Workspace, run: ActiveRun, seen: Watch, value: Any, *, written_only: bool = False
+) -> None:
     items = _returned(ws, run, seen.request, value)
-    items += _declared_paths(ws, seen.request, seen.before)
+    items += _declared_paths(ws, seen, written_only=written_only)
     if seen.capture is not None:
         items += _captured(seen.capture)
     log_all(ws, run, items, "output", announce=False)
@@ -198,6 +201,8 @@ def _undeclared(ws: Workspace, run: ActiveRun, request: RunRequest, value: Any) 
         wrong = [key for key, part in value.items() if not _is_file(part)]
         if not wrong:
             return [_item(ws, run, check_key(key), part) for key, part in value.items()]
+        if request.output_paths:
+            return []
         kind = a_kind(value[wrong[0]])
         problem = WrongType(f"step {request.name!r} returned {kind} under {wrong[0]!r}")
     elif _is_file(value):
@@ -273,37 +278,28 @@ def _output_places(ws: Workspace, value: Any) -> list[str]:
     return list(dict.fromkeys([in_run_dir, local_path(ws, text)]))
 
 
-def _stamp(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns, found.st_ino
-
-
-def _declared_paths(
-    ws: Workspace, request: RunRequest, before: Mapping[str, tuple[int, int, int] | None]
-) -> list[Item]:
+def _declared_paths(ws: Workspace, seen: Watch, *, written_only: bool) -> list[Item]:
+    """Return the declared files that are there, or only those that this run wrote."""
     items: list[Item] = []
-    for key, value in request.output_paths.items():
+    for key, value in seen.request.output_paths.items():
         record = recorded(value)
         if record is not None:
             items.append(Linked(record=record))
             continue
-        path = _produced_path(ws, key, value, before)
-        if path is not None:
+        path = _produced_path(ws, key, value, seen.before)
+        if path is not None and not (written_only and mark_of(path) == seen.before.get(path)):
             items.append(Named(path=path, key=key))
     return items
 
 
 def _produced_path(
-    ws: Workspace, key: str, value: Any, before: Mapping[str, tuple[int, int, int] | None]
+    ws: Workspace, key: str, value: Any, before: Mapping[str, Stamp | str | None]
 ) -> str | None:
     """Return the place of a declared output that this run wrote."""
     places = _output_places(ws, value)
     if len(places) == 1:
         return places[0] if Path(places[0]).exists() else None
-    written = [place for place in places if _stamp(place) not in {None, before.get(place)}]
+    written = [place for place in places if mark_of(place) not in {None, before.get(place)}]
     if len(written) > 1:
         problem = UsageError(f"output {key!r} was written twice: {' and '.join(written)}")
         raise hint(problem, "give an absolute path in output_paths")

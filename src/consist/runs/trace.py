@@ -12,6 +12,7 @@ from consist.cache.lookup import Timing
 from consist.errors import NoActiveRun, RunAlreadyActive
 from consist.models.record import RunDocument
 from consist.runs.arguments import RunArguments, RunRequest
+from consist.runs.declared import check_no_options
 from consist.runs.identify import identify
 from consist.runs.lifecycle import close_run, ended_on_error, open_run, status_after
 from consist.runs.outputs import Watch, record_outputs, remains_recorded, watch
@@ -223,11 +224,14 @@ def begin_run(
         If a run is active on this thread or task.
     ValueError
         If a name, tag, option or metadata entry breaks its rules.
+    TypeError
+        For an option of ``run`` or ``trace`` that has no meaning here.
     """
     ws.check_writable("begin a run")
     active = ws.active.own()
     if active is not None and not active.is_header:
         raise RunAlreadyActive(active.run_id, run_id)
+    check_no_options("begin_run", kwargs, _INSTEAD)
     request = resolve_run_invocation(
         ws,
         RunArguments(
@@ -261,6 +265,10 @@ def begin_run(
     return _entity(run)
 
 
+_INSTEAD = {
+    "identity_inputs": "pass hash_inputs=",
+    "cache_options": "pass cache_mode=, cache_hydration= and so on, each for itself",
+}
 _CACHE_KEYWORDS = ("cache_hydration", "cache_epoch", "cache_version", "validate_cached_outputs")
 _FIELD_KEYWORDS = (
     "year",

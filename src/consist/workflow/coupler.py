@@ -211,7 +211,9 @@ class Coupler(CouplerMapMixin[Any]):
             return None
         if is_path(value):
             text = os.fspath(value)
-            return Path(self._resolve(text) if self._resolve else text).absolute()
+            if "://" in text and self._resolve is not None:
+                text = self._resolve(text)
+            return Path(text).absolute()
         return Path(value.path).absolute()
 
     def view(self, namespace: str) -> CouplerView:

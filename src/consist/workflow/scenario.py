@@ -26,6 +26,7 @@ from consist.errors import (
 from consist.identity import plain
 from consist.models.record import ArtifactRecord, Direction
 from consist.runs.arguments import GivenInput, RunArguments
+from consist.runs.declared import check_no_options
 from consist.runs.lifecycle import close_run, open_run, status_after
 from consist.runs.request import resolve_run_invocation, step_of
 from consist.runs.run import execute_run
@@ -132,6 +133,7 @@ def scenario(
     for name_of_default in ("step_tags", "step_facet"):
         if kwargs.pop(name_of_default, None) is not None:
             raise NotSupportedYet(name_of_default)
+    check_no_options("scenario", kwargs, {})
     context = ScenarioContext(
         ws,
         RunArguments(

@@ -210,3 +210,31 @@ def test_a_stand_in_made_by_hand_serves_as_an_input_and_in_a_coupler(
         sc.coupler.set_from_artifact("raw", made)
         assert sc.coupler.path("raw") == raw
         sc.run(clean, inputs={"raw": "raw"}, config={"threshold": 0.7}, outputs=["clean"])
+
+
+def test_a_stand_in_is_the_file_at_its_path_for_a_tracker_that_keeps(
+    tracker: Tracker, raw: Path
+) -> None:
+    made = NoopArtifact("survey", raw)
+
+    def once() -> consist.RunResult:
+        return tracker.run(clean, inputs={"raw": made}, config={"threshold": 0.7}, outputs=["c"])
+
+    assert not once().cache_hit
+    assert once().cache_hit
+    raw.write_text("category,value\na,0.8\n")
+    assert not once().cache_hit
+    raw.unlink()
+    with pytest.raises(FileNotFoundError, match="raw"):
+        once()
+
+
+def test_a_scenario_may_be_switched_off_for_itself(tracker: Tracker, raw: Path) -> None:
+    with use_tracker(tracker), consist.scenario("off", enabled=False) as sc:
+        result = sc.run(clean, inputs={"raw": raw}, config={"threshold": 0.7}, outputs=["clean"])
+        assert isinstance(sc.coupler.require("clean"), NoopArtifact)
+    assert consist.load_df(result.outputs["clean"])["value"].tolist() == [0.9]
+    assert tracker.find_runs() == []
+    with use_tracker(tracker), consist.scenario("on", enabled=True):
+        pass
+    assert [run.id for run in tracker.find_runs()] == ["on"]

@@ -377,10 +377,13 @@ def test_what_a_hook_asks_sees_the_run(tracker: Tracker) -> None:
     assert seen == ["completed"]
 
 
-def test_a_hit_tells_the_complete_hook(tracker: Tracker, events: list[tuple[str, Any]]) -> None:
+def test_a_hit_tells_the_same_hooks_as_a_run_that_executes(
+    tracker: Tracker, events: list[tuple[str, Any]]
+) -> None:
     # HOOK-006
     for _ in range(2):
         tracker.run(one, outputs=["f"])
+    assert [kind for kind, _ in events] == ["start", "complete"] * 2
     assert [event for event in events if event[0] == "complete"] == [("complete", ["f"])] * 2
 
 

@@ -591,3 +591,27 @@ def test_creation_times_strictly_increase(tracker: Tracker) -> None:
     # G-29
     times = [start(tracker, "r").created_at for _ in range(5)]
     assert times == sorted(set(times))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "outputs",
+        "identity_inputs",
+        "depends_on",
+        "output_missing",
+        "cache_options",
+        "inject_context",
+    ],
+)
+def test_an_option_of_run_is_never_taken_for_metadata(tracker: Tracker, name: str) -> None:
+    keyword: dict[str, Any] = {name: ["x"]}
+    with pytest.raises(TypeError, match=rf"begin_run\(\) got an unexpected .* '{name}'") as caught:
+        tracker.begin_run("r", "m", **keyword)
+    assert caught.value.__notes__
+    with pytest.raises(TypeError, match=rf"'{name}'"), tracker.start_run("r", "m", **keyword):
+        pass
+    if name != "inject_context":
+        with pytest.raises(TypeError, match=rf"scenario\(\) got an unexpected .* '{name}'"):
+            tracker.scenario("s", **keyword)
+    assert tracker.find_runs() == []

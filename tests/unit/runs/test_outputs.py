@@ -383,3 +383,26 @@ def test_consist_load_df_works_on_any_output(tracker: Tracker) -> None:
     with consist.use_tracker(tracker):
         result = consist.run(lambda: table(1, 2), "s", outputs=["k"])
     assert consist.load_df(result.outputs["k"])["a"].tolist() == [1, 2]
+
+
+def test_a_folder_that_a_tool_writes_into_again_was_written(tracker: Tracker, here: Path) -> None:
+    # C-14: which of two places a relative path means is told by what this run wrote
+    folder = here / "results"
+
+    def step(n: int) -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / "a.csv").write_text(f"a\n{n}\n")
+
+    for n in (1, 2):
+        result = tracker.run(step, config={"n": n}, output_paths={"results": "results"})
+        assert result.outputs["results"].path == folder
+
+
+def test_values_beside_declared_files_are_no_outputs(tracker: Tracker, here: Path) -> None:
+    def step() -> dict[str, float]:
+        (here / "a.csv").write_text("a\n1\n")
+        return {"gap": 0.1}
+
+    result = tracker.run(step, output_paths={"a": here / "a.csv"})
+    assert list(result.outputs) == ["a"]
+    assert result.value == {"gap": 0.1}

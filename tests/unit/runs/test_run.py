@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Optional
 
 import pandas as pd
 import pytest
@@ -347,6 +347,36 @@ def test_a_parameter_annotated_path_gets_a_path_though_loading_is_asked_for(
         step, inputs={"raw": raw}, execution_options=ExecutionOptions(input_binding="loaded")
     )
     assert seen == [raw]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "kind"),
+    [
+        (Path | None, Path),
+        (Optional[Path], Path),  # noqa: UP045 - what older code says
+        (str | Path, Path),
+        (Annotated[Path, "a table"], Path),
+        ("Path|None", Path),
+        ("Optional[Path]", Path),
+        (Artifact | None, Artifact),
+        ("Artifact|None", Artifact),
+        (pd.DataFrame | None, pd.DataFrame),
+        (pd.DataFrame | Path, pd.DataFrame),
+        (Any, pd.DataFrame),
+    ],
+)
+def test_a_parameter_gets_what_its_annotation_says_in_any_spelling(
+    tracker: Tracker, raw: Path, annotation: Any, kind: type
+) -> None:
+    # C-06
+    seen = []
+
+    def step(raw: Any) -> None:
+        seen.append(raw)
+
+    step.__annotations__["raw"] = annotation
+    tracker.run(step, inputs={"raw": raw})
+    assert isinstance(seen[0], kind)
 
 
 def test_a_file_without_a_loader_arrives_as_its_artifact(tracker: Tracker, here: Path) -> None:

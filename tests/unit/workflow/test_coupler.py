@@ -288,3 +288,15 @@ def test_an_unregistered_key_is_an_error_that_names_it_and_the_known_ones() -> N
     assert "raw, clean" in caught.value.__notes__[0]
     with pytest.raises(ValueError, match="clean"):
         Keys.validate(["raw"], require_all=True)
+
+
+def test_a_relative_path_means_the_current_folder_wherever_it_is_used(
+    tracker: Tracker, here: Path
+) -> None:
+    (here / "raw.csv").write_text("a\n1\n")
+    with tracker.scenario("s") as sc:
+        sc.coupler.set_from_artifact("raw", Path("raw.csv"))
+        assert sc.coupler.path("raw") == here / "raw.csv"
+        seen = []
+        sc.run(lambda raw: seen.append(raw["a"].tolist()), "step", inputs={"raw": "raw"})
+    assert seen == [[1]]
