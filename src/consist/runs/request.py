@@ -8,7 +8,7 @@ into :class:`~consist.runs.arguments.RunArguments` and gets a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ import msgspec
 
 from consist.artifacts.keys import check_key
 from consist.cache.hydrate import check_request
-from consist.errors import NotSupportedYet, UsageError
+from consist.errors import NotSupportedYet, UsageError, hint
 from consist.runs import declared
 from consist.runs.arguments import CachePlan, RunArguments, RunRequest
 from consist.runs.bind import parameters_of
@@ -78,6 +78,7 @@ def resolve_run_invocation(ws: Workspace, given: RunArguments) -> RunRequest:
     facet, facet_record = declared.facet_of(pick, config, model)
     if given.fn is not None:
         check_runtime_kwargs(given.fn, runtime)
+        _check_parameters(given.fn, runtime)
     policy = given.output_policy or OutputPolicyOptions()
     return RunRequest(
         fn=given.fn,
@@ -116,6 +117,15 @@ def resolve_run_invocation(ws: Workspace, given: RunArguments) -> RunRequest:
         header=given.header,
         asked_at=datetime.now(UTC),
     )
+
+
+def _check_parameters(fn: Callable[..., Any], runtime: Mapping[str, Any]) -> None:
+    parameters = parameters_of(fn)
+    unknown = [name for name in runtime if not parameters.accepts(name)]
+    if unknown:
+        names = ", ".join(map(repr, unknown))
+        problem = UsageError(f"step {function_name(fn)!r} has no parameter for runtime {names}")
+        raise hint(problem, f"its parameters are {', '.join(parameters.kinds) or 'none'}")
 
 
 # ---------------------------------------------------------------- names

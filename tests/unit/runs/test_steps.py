@@ -270,3 +270,15 @@ def test_input_keys_of_a_step_outside_of_scenarios_are_inputs_or_paths(
     assert set(tracker.get_run_inputs(result.run_id)) == {"raw"}
     with pytest.raises(FileNotFoundError, match="gone"):
         tracker.run(define_step(input_keys="gone.csv")(lambda: None), "s")
+
+
+def test_a_runtime_argument_without_a_parameter_is_an_error_before_the_run(
+    tracker: Tracker,
+) -> None:
+    def step(scale: int) -> None: ...
+
+    with pytest.raises(ValueError, match=r"'step' has no parameter for runtime 'scalle'") as caught:
+        tracker.run(step, runtime_kwargs={"scale": 1, "scalle": 2})
+    assert caught.value.__notes__ == ["its parameters are scale"]
+    assert tracker.find_runs() == []
+    tracker.run(lambda **anything: None, "s", runtime_kwargs={"scalle": 2})  # noqa: ARG005
