@@ -70,6 +70,8 @@ class ActiveRun:
         Whether anything is written; not in cache mode ``readonly``.
     is_header : bool
         Whether it is the header of a scenario, under which other runs are active.
+    is_manual : bool
+        Whether ``end_run`` ends it.
     listeners : list of callable
         Told of every logged artifact; a scenario's coupler is one.
     confirmed : set of str
@@ -93,6 +95,7 @@ class ActiveRun:
     hit: RunDocument | None = None
     persisted: bool = True
     is_header: bool = False
+    is_manual: bool = False
     is_open: bool = True
     cache_options: ActiveRunCacheOptions = field(default_factory=ActiveRunCacheOptions)
     allow_external: bool = False

@@ -227,6 +227,11 @@ def raw(value: object) -> msgspec.Raw:
     return msgspec.Raw(encode(value))
 
 
+def storable(text: str) -> str:
+    """Return text that can be written: halves of characters, as odd file names have, escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def encode_run_event(document: bytes) -> bytes:
     """Return the journal payload of an encoded document, without encoding it again."""
     return b'{"kind":"run","doc":' + document + b"}"

@@ -21,6 +21,7 @@ from consist.models.record import (
     encode,
     raw,
     replace,
+    storable,
 )
 from consist.runs.arguments import RunRequest
 from consist.runs.identify import Identity
@@ -66,9 +67,34 @@ def open_run(
     identity: Identity | None,
     answer: Answer = NOTHING_FOUND,
 ) -> ActiveRun:
-    """Begin a run: give it its id, make it the active one, and write its start.
+    """Begin a run: give it its id, make it the active one, and write its start."""
+    run = new_run(ws, request, identity, answer)
+    _start(ws, run)
+    return run
 
-    A function-shaped hit is not announced: it is over at once, and one record says it all.
+
+@contextmanager
+def running(ws: Workspace, run: ActiveRun) -> Generator[None]:
+    """Begin a run, and end it where the block raises, as failed or interrupted.
+
+    The error goes on unchanged. A block that does not raise ends the run itself.
+    """
+    try:
+        _start(ws, run)
+        yield
+    except BaseException as error:
+        if run.is_open:
+            close_run(ws, run, status_after(error), error)
+        raise
+
+
+def new_run(
+    ws: Workspace,
+    request: RunRequest,
+    identity: Identity | None,
+    answer: Answer = NOTHING_FOUND,
+) -> ActiveRun:
+    """Make a run under an id of its own, without beginning it.
 
     Parameters
     ----------
@@ -90,6 +116,7 @@ def open_run(
         hit=hit,
         persisted=_is_kept(ws, request),
         is_header=request.header,
+        is_manual=request.manual,
         cache_options=ActiveRunCacheOptions(
             request.cache.mode, request.cache.hydration, "eager" if request.cache.eager else "lazy"
         ),
@@ -102,12 +129,19 @@ def open_run(
         run.outputs.update({artifact.id: artifact for artifact in hit.outputs})
     if parent is not None:
         run.listeners.extend(parent.listeners)
+    return run
+
+
+def _start(ws: Workspace, run: ActiveRun) -> None:
+    """Make a run the active one, write its start, and tell the hooks.
+
+    A function-shaped hit is not written: it is over at once, and one record says it all.
+    """
     ws.active.push(run)
-    if run.persisted and (hit is None or request.block):
+    if run.persisted and (run.hit is None or run.extra.block):
         _announce(ws, run)
     if ws.hooks.start:
         ws.hooks.call(ws.hooks.start, _entity(run.record))
-    return run
 
 
 def _begun(
@@ -252,16 +286,6 @@ def _users_meta(run: ActiveRun) -> dict[str, Any]:
 # ---------------------------------------------------------------- end
 
 
-@contextmanager
-def ended_on_error(ws: Workspace, run: ActiveRun) -> Generator[None]:
-    """End a run where the block raises, as failed or interrupted; the error goes on unchanged."""
-    try:
-        yield
-    except BaseException as error:
-        close_run(ws, run, status_after(error), error)
-        raise
-
-
 def status_after(error: BaseException | None) -> str:
     """Return how a run ends whose code ended with ``error``.
 
@@ -302,6 +326,8 @@ def close_run(
         if run.hit is not None:
             document = replace(document, cached_run=raw(run.hit.run))
     ws.active.pop(run)
+    if run.is_manual:
+        ws.memory["ended_run"] = document
     if not run.is_header:
         ws.memory["last_run"] = document
         _tell_header(ws, document)
@@ -319,8 +345,8 @@ def _error_meta(error: BaseException | None) -> dict[str, str]:
 
     told = traceback.TracebackException.from_exception(error)
     return {
-        "error": str(told) or type(error).__name__,
-        "traceback": "".join(told.format())[-_TRACEBACK_KEPT:],
+        "error": storable(str(told)) or type(error).__name__,
+        "traceback": storable("".join(told.format()))[-_TRACEBACK_KEPT:],
     }
 
 

@@ -17,7 +17,7 @@ from consist.runs.arguments import RunArguments, RunRequest
 from consist.runs.bind import bind
 from consist.runs.context import RunContext
 from consist.runs.identify import Identity, identify
-from consist.runs.lifecycle import artifact_dir_of, close_run, ended_on_error, open_run
+from consist.runs.lifecycle import artifact_dir_of, close_run, new_run, running
 from consist.runs.outputs import check_missing, record_outputs, remains_recorded, watch
 from consist.runs.request import resolve_run_invocation
 from consist.types import (
@@ -214,12 +214,12 @@ def report(ws: Workspace, request: RunRequest, identity: Identity, answer: Answe
 
 
 def _give_back(ws: Workspace, request: RunRequest, identity: Identity, answer: Answer) -> RunResult:
-    run = open_run(ws, request, identity, answer)
-    with ended_on_error(ws, run):
+    run = new_run(ws, request, identity, answer)
+    with running(ws, run):
         check_missing(run, request)
         copied = hydrate_outputs(ws, run, request)
         tell_outputs(run)
-    document = close_run(ws, run, meta=_copied_meta(copied))
+        document = close_run(ws, run, meta=_copied_meta(copied))
     return _result(ws, document, cache_hit=True)
 
 
@@ -259,8 +259,8 @@ def _copied_meta(copied: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _execute(ws: Workspace, request: RunRequest, identity: Identity, answer: Answer) -> RunResult:
-    run = open_run(ws, request, identity, answer)
-    with ended_on_error(ws, run):
+    run = new_run(ws, request, identity, answer)
+    with running(ws, run):
         note_changed_code(ws, run)
         prepare_inputs(ws, run, request)
         seen = watch(ws, request)
@@ -268,7 +268,7 @@ def _execute(ws: Workspace, request: RunRequest, identity: Identity, answer: Ans
         with remains_recorded(ws, run, seen):
             value = PythonExecutor().execute(call)
         record_outputs(ws, run, seen, value)
-    document = close_run(ws, run)
+        document = close_run(ws, run)
     return _result(ws, document, cache_hit=False, value=value)
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from consist.active import ActiveRun, ActiveRunCacheOptions
 from consist.cache.lookup import Timing
-from consist.errors import NoActiveRun, RunAlreadyActive
+from consist.errors import NoActiveRun, RunAlreadyActive, RunStateError, WrongType, hint
 from consist.models.record import RunDocument
 from consist.runs.arguments import RunArguments, RunRequest
 from consist.runs.declared import check_no_options
 from consist.runs.identify import identify
-from consist.runs.lifecycle import close_run, ended_on_error, open_run, status_after
+from consist.runs.lifecycle import close_run, new_run, running
 from consist.runs.outputs import Watch, record_outputs, remains_recorded, watch
 from consist.runs.request import resolve_run_invocation
 from consist.runs.run import (
@@ -133,32 +134,34 @@ def traced(ws: Workspace, arguments: RunArguments) -> Generator[ActiveRun]:
     """Open a run for a block and close it behind, whatever the block does."""
     ws.check_writable("trace a block")
     request = resolve_run_invocation(ws, arguments)
-    run, seen = begin(ws, request)
-    with ended_on_error(ws, run):
+    run, seen = prepare(ws, request)
+    with running(ws, run):
+        make_ready(ws, run, request)
         with remains_recorded(ws, run, seen):
             yield run
         record_outputs(ws, run, seen, None)
-    close_run(ws, run)
+        close_run(ws, run)
 
 
-def begin(ws: Workspace, request: RunRequest) -> tuple[ActiveRun, Watch]:
-    """Begin a run whose code executes in any case, as a hit where there is one."""
+def prepare(ws: Workspace, request: RunRequest) -> tuple[ActiveRun, Watch]:
+    """Make a run whose code executes in any case, as a hit where there is one."""
     timing = Timing(ws)
     identity = identify(ws, request)
     timing.lap("input_hashing")
     answer = look_up(ws, request, identity, timing)
     timing.log()
     report(ws, request, identity, answer)
-    seen = watch(ws, request)
-    run = open_run(ws, request, identity, answer)
-    with ended_on_error(ws, run):
-        if run.hit is None:
-            note_changed_code(ws, run)
-            prepare_inputs(ws, run, request)
-        else:
-            hydrate_outputs(ws, run, request)
-            tell_outputs(run)
-    return run, seen
+    return new_run(ws, request, identity, answer), watch(ws, request)
+
+
+def make_ready(ws: Workspace, run: ActiveRun, request: RunRequest) -> None:
+    """Do what has to be done between the beginning of a block's run and its code."""
+    if run.hit is None:
+        note_changed_code(ws, run)
+        prepare_inputs(ws, run, request)
+    else:
+        hydrate_outputs(ws, run, request)
+        tell_outputs(run)
 
 
 # ---------------------------------------------------------------- manual life cycle
@@ -227,48 +230,44 @@ def begin_run(
     TypeError
         For an option of ``run`` or ``trace`` that has no meaning here.
     """
+    given = dict(locals())
+    request = _manual_request(given.pop("ws"), given, given.pop("kwargs"))
+    run, _ = prepare(ws, request)
+    with running(ws, run):
+        make_ready(ws, run, request)
+    return _entity(run)
+
+
+def _manual_request(ws: Workspace, given: dict[str, Any], meta: dict[str, Any]) -> RunRequest:
+    """Check the arguments of a run by hand; what is no argument is metadata."""
     ws.check_writable("begin a run")
     active = ws.active.own()
     if active is not None and not active.is_header:
-        raise RunAlreadyActive(active.run_id, run_id)
-    check_no_options("begin_run", kwargs, _INSTEAD)
-    request = resolve_run_invocation(
+        problem = RunAlreadyActive(active.run_id, given["run_id"])
+        raise hint(problem, "end it first; tracker.run and tracker.trace may be used inside a run")
+    check_no_options("begin_run", meta, _INSTEAD)
+    given["identity_inputs"] = given.pop("hash_inputs")
+    cache = {name: given.pop(name) for name in _CACHE_ARGUMENTS}
+    cache.update({name: meta.pop(name, None) for name in _CACHE_KEYWORDS})
+    return resolve_run_invocation(
         ws,
         RunArguments(
-            name=model,
-            run_id=run_id,
-            model=model,
-            config=config,
-            inputs=inputs,
-            tags=tags,
-            description=description,
-            artifact_dir=artifact_dir,
-            allow_external_paths=allow_external_paths,
-            facet=facet,
-            facet_from=facet_from,
-            identity_inputs=hash_inputs,
-            facet_schema_version=facet_schema_version,
-            facet_index=facet_index,
-            cache_options=CacheOptions(
-                cache_mode=cache_mode,
-                code_identity=code_identity,
-                code_identity_extra_deps=code_identity_extra_deps,
-                **{name: kwargs.pop(name, None) for name in _CACHE_KEYWORDS},
-            ),
-            **{name: kwargs.pop(name, None) for name in _FIELD_KEYWORDS},
-            meta=kwargs,
+            **given,
+            name=given["model"],
+            cache_options=CacheOptions(**cache),
+            **{name: meta.pop(name, None) for name in _FIELD_KEYWORDS},
+            meta=meta,
             block=True,
             manual=True,
         ),
     )
-    run, _ = begin(ws, request)
-    return _entity(run)
 
 
 _INSTEAD = {
     "identity_inputs": "pass hash_inputs=",
     "cache_options": "pass cache_mode=, cache_hydration= and so on, each for itself",
 }
+_CACHE_ARGUMENTS = ("cache_mode", "code_identity", "code_identity_extra_deps")
 _CACHE_KEYWORDS = ("cache_hydration", "cache_epoch", "cache_version", "validate_cached_outputs")
 _FIELD_KEYWORDS = (
     "year",
@@ -302,7 +301,7 @@ def end_run(ws: Workspace, status: str = "completed", error: BaseException | Non
     Raises
     ------
     RuntimeError
-        If no run was ever begun.
+        If no run was ever begun, or the active one ends with its function or block.
     ValueError
         If the status is unknown.
     """
@@ -310,9 +309,12 @@ def end_run(ws: Workspace, status: str = "completed", error: BaseException | Non
     run = ws.active.find()
     if run is None or run.is_header:
         return _ended_before(ws)
-    document = close_run(ws, run, status, error)
-    ws.memory["ended_run"] = document
-    return _document_entity(document)
+    if error is not None and not isinstance(cast("object", error), BaseException):
+        raise hint(WrongType(f"error={error!r} is no exception"), "pass the exception itself")
+    if not run.is_manual:
+        problem = RunStateError(f"run {run.run_id!r} ends with its function or block")
+        raise hint(problem, "raise an exception to let it fail; end_run ends runs of begin_run")
+    return _document_entity(close_run(ws, run, status, error))
 
 
 def _ended_before(ws: Workspace) -> Run:
@@ -337,19 +339,22 @@ def start_run(ws: Workspace, run_id: str, model: str, **kwargs: Any) -> Generato
     Exception
         Whatever the block raises, after the run is recorded as failed.
     """
-    begin_run(ws, run_id, model, **kwargs)
-    run = ws.active.require("start_run")
-    try:
+    given = _BEGIN.bind(ws, run_id, model, **kwargs)
+    given.apply_defaults()
+    request = _manual_request(ws, _without_workspace(given.arguments), given.arguments["kwargs"])
+    run, _ = prepare(ws, request)
+    with running(ws, run):
+        make_ready(ws, run, request)
         yield ws
-    except BaseException as error:
-        _close_once(ws, run, error)
-        raise
-    _close_once(ws, run, None)
+        if run.is_open:
+            close_run(ws, run)
 
 
-def _close_once(ws: Workspace, run: ActiveRun, error: BaseException | None) -> None:
-    if run.is_open:
-        ws.memory["ended_run"] = close_run(ws, run, status_after(error), error)
+_BEGIN = inspect.signature(begin_run)
+
+
+def _without_workspace(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if name not in {"ws", "kwargs"}}
 
 
 def _entity(run: ActiveRun) -> Run:
