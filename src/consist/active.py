@@ -106,7 +106,7 @@ class ActiveRun:
     updated: set[str] = field(default_factory=set[str])
     artifact_dir: Path | None = None
     written_size: int = 0
-    _written: dict[Place, str] = field(default_factory=dict[Place, str])
+    _places: dict[Place, str] = field(default_factory=dict[Place, str])
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -116,10 +116,15 @@ class ActiveRun:
 
     def document(self) -> RunDocument:
         """Return everything that is known of the run now."""
+        names = {a.id: name for name, a in self.named.items() if name != a.key}
         extra = self.extra
-        if self.facets or self.updated:
-            updated = tuple(sorted(self.updated))
-            extra = replace(extra, artifact_facets=dict(self.facets), updated=updated)
+        if names or self.facets or self.updated:
+            extra = replace(
+                extra,
+                input_names=names,
+                artifact_facets=dict(self.facets),
+                updated=tuple(sorted(self.updated)),
+            )
         return RunDocument(
             run=self.record,
             inputs=tuple(self.inputs.values()),
@@ -129,9 +134,10 @@ class ActiveRun:
             extra=extra,
         )
 
-    def written(self, location: Place) -> ArtifactRecord | None:
-        """Return what this run logged last as its output at a location."""
-        return self.outputs.get(self._written.get(location, ""))
+    def logged_at(self, location: Place) -> ArtifactRecord | None:
+        """Return what this run logged last at a location."""
+        artifact_id = self._places.get(location, "")
+        return self.outputs.get(artifact_id) or self.inputs.get(artifact_id)
 
     def add(self, artifact: ArtifactRecord, direction: Direction, name: str | None = None) -> None:
         """Take in a logged artifact, under another name than its key if asked; tell listeners."""
@@ -141,7 +147,7 @@ class ActiveRun:
                 self.named.setdefault(name or artifact.key, artifact)
             else:
                 self.outputs[artifact.id] = artifact
-                self._written[artifact.location] = artifact.id
+            self._places[artifact.location] = artifact.id
         for listener in list(self.listeners):
             listener(artifact, direction)
 

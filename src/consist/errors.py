@@ -429,6 +429,17 @@ class StoreUnwritable(StoreError):
         return f"cannot write {self.path}: {self.reason}"
 
 
+class InvalidRecord(StoreError):
+    """A record has a part that nobody could read again."""
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        super().__init__(run_id, reason)
+        self.run_id, self.reason = run_id, reason
+
+    def __str__(self) -> str:
+        return f"run {self.run_id!r} cannot be recorded: {self.reason}"
+
+
 class StoreDamaged(StoreError):
     """A stored file cannot be read as what it should be."""
 

@@ -156,6 +156,9 @@ class CacheOptions:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
                 raise WrongType(f"{name}={value!r} is not a whole number")
+        extra = self.code_identity_extra_deps
+        if extra is not None and not is_sequence_of_values(extra):
+            raise WrongType(f"code_identity_extra_deps={extra!r} is not a list of paths")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +214,10 @@ class ExecutionOptions:
 
     def __post_init__(self) -> None:
         _check(self, "input_binding", INPUT_BINDINGS)
+        _check_type(self, "load_inputs", bool)
+        _check_type(self, "container", Mapping)
+        _check_type(self, "runtime_kwargs", Mapping)
+        _check_type(self, "inject_context", bool, str)
         if self.load_inputs is not None and self.input_binding is not None:
             legacy = "loaded" if self.load_inputs else "none"
             if legacy != self.input_binding:
@@ -231,6 +238,13 @@ def _check(options: object, name: str, allowed: Iterable[str]) -> None:
     value = getattr(options, name)
     if value is not None:
         check_option(name, value, allowed)
+
+
+def _check_type(options: object, name: str, *kinds: type[Any]) -> None:
+    value = getattr(options, name)
+    if value is not None and not isinstance(value, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise WrongType(f"{name}={value!r} is not a {wanted}")
 
 
 class BindingResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -51,10 +51,16 @@ def describe(
     now = datetime.now(UTC)
     producer = run.record if run is not None and direction == "output" else None
     records: list[ArtifactRecord] = []
+    twice: dict[tuple[object, ...], ArtifactRecord] = {}
     for item, digest in zip(named, digest_all(ws, named), strict=True):
         file = _look(ws, item, digest)
-        known = _known(ws, run, file) if direction == "input" else None
-        records.append(known or _fresh(ws, file, producer, now))
+        if direction == "output":
+            records.append(_fresh(ws, file, producer, now))
+            continue
+        same = (item.key, file.driver, file.location, item.table_path, item.array_path)
+        if same not in twice:
+            twice[same] = _known(ws, run, file) or _fresh(ws, file, producer, now)
+        records.append(twice[same])
     return records
 
 
@@ -99,7 +105,7 @@ def _known(ws: Workspace, run: ActiveRun | None, file: _File) -> ArtifactRecord 
     """Return the recorded artifact that an input is, if its bytes are still the recorded ones."""
     item, place = file.item, file.location
     location = (place.root, place.uri, item.table_path, item.array_path)
-    known = None if run is None else run.written(location)
+    known = None if run is None else run.logged_at(location)
     known = known or ws.store.located(location)
     if known is not None and file.digest is not None and known.hash == file.digest:
         # What a run produced keeps its key; a raw input under another one is another artifact.
@@ -143,8 +149,8 @@ def _digest(ws: Workspace, item: Named, found: Mapping[str, str]) -> str | None:
         if actual is None:
             logger.warning("[Consist] %r is not there: %s", item.key, item.path)
         return actual
-    if item.validate and actual is not None and actual != item.content_hash:
-        raise HashMismatch(item.path, item.content_hash, actual)
+    if item.validate and actual != item.content_hash:
+        raise HashMismatch(item.path, item.content_hash, actual or "nothing")
     return _override(ws, item)
 
 

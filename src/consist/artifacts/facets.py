@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from consist.errors import WrongType, a_kind
 from consist.identity import plain
@@ -42,6 +42,8 @@ def storage_of(
     """
     if version is None:
         version = getattr(source, "facet_schema_version", None)
+    if not isinstance(cast("object", index), bool):
+        raise WrongType(f"facet_index={index!r} is not a bool")
     return FacetRecord(
         namespace=namespace,
         schema_name=None if source is None or is_mapping(source) else type(source).__name__,

@@ -22,11 +22,16 @@ def cached(
         return None
     known = hit.outputs if direction == "output" else (*hit.inputs, *run.inputs.values())
     for record in known:
-        if record.key == item.key and _agrees(ws, record, item):
+        if _is_meant(record, item) and _agrees(ws, record, item):
             run.confirmed.add(record.id)
             return record
     demote(run)
     return None
+
+
+def _is_meant(record: ArtifactRecord, item: Item) -> bool:
+    linked = isinstance(item, Linked) and item.record.id == record.id
+    return linked or record.key == item.key
 
 
 def _agrees(ws: Workspace, record: ArtifactRecord, item: Item) -> bool:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from consist.artifacts.keys import check_key
 from consist.errors import InvalidKey, UsageError, WrongType, a_kind, hint
 from consist.identity import plain
-from consist.models.record import ArtifactFacetRecord, ArtifactRecord
-from consist.types import ArtifactRef, PathLike, is_path
+from consist.models.record import ArtifactFacetRecord, ArtifactRecord, storable
+from consist.types import ArtifactRef, PathLike, is_mapping, is_path
 
 if TYPE_CHECKING:
     from consist.workspace import Workspace
@@ -49,8 +49,8 @@ class Linked(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """The key it was recorded under."""
-        return self.record.key
+        """The key that is asked for; without one, that it was recorded under."""
+        return self.name or self.record.key
 
 
 Item = Named | Linked
@@ -72,8 +72,8 @@ def item_of(
 
     ``stated`` are facts of the file, which an artifact that was recorded before has already.
     """
-    facts = {name: value for name, value in stated.items() if value is not None}
-    known = {name: plain(value, f"metadata {name!r}") for name, value in meta.items()}
+    facts = {name: _text(name, value) for name, value in stated.items() if value is not None}
+    known = plain_meta(meta)
     record = recorded(path)
     if record is not None:
         other = {name: value for name, value in facts.items() if value != _fact(record, name)}
@@ -97,6 +97,30 @@ def item_of(
     )
 
 
+def plain_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metadata of an artifact as plain data.
+
+    Raises
+    ------
+    TypeError
+        If they are no mapping by text, or hold something that has no plain form.
+    """
+    if not is_mapping(cast("object", meta)):
+        raise WrongType(f"metadata are {a_kind(meta)}: pass a mapping")
+    return {
+        _text("metadata key", name): plain(value, f"metadata {name!r}")
+        for name, value in meta.items()
+    }
+
+
+def _text(what: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise WrongType(f"{what}={value!r} is not text")
+    if storable(value) != value:
+        raise UsageError(f"{what}={value!r} holds what is no character")
+    return value
+
+
 def _fact(record: ArtifactRecord, name: str) -> str | None:
     return record.hash if name == "content_hash" else getattr(record, name)
 
@@ -112,6 +136,19 @@ def recorded(source: object) -> ArtifactRecord | None:
 def local_path(ws: Workspace, path: PathLike) -> str:
     """Return the absolute path of what a caller wrote: a path, or a URI of a mount."""
     text = os.fspath(path)
+    if not text:
+        raise UsageError("a path is empty")
     if "://" in text:
-        return ws.files.mounts.resolve_uri(text)
+        return _mounted(ws, text)
     return os.path.abspath(text)  # noqa: PTH100 - links stay as the caller wrote them
+
+
+def _mounted(ws: Workspace, uri: str) -> str:
+    scheme = uri.partition("://")[0]
+    if scheme not in {*ws.files.mounts.roots, "workspace", "file"}:
+        problem = UsageError(
+            f"{uri!r} names the mount {scheme!r}, which this tracker does not have"
+        )
+        known = ", ".join(sorted(ws.files.mounts.roots)) or "none"
+        raise hint(problem, f"pass mounts={{{scheme!r}: folder}} to Tracker; it has {known}")
+    return ws.files.mounts.resolve_uri(uri)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from consist.active import ActiveRun
@@ -11,8 +12,16 @@ from consist.artifacts.describe import describe
 from consist.artifacts.facets import artifact_facet, facet_meta
 from consist.artifacts.hits import cached
 from consist.artifacts.items import Item, Linked, Named, item_of
+from consist.artifacts.keys import check_key
 from consist.errors import NotSupportedYet, UsageError, WrongType, a_kind
-from consist.models.record import ArtifactRecord, Direction, LogEvent, encode, replace
+from consist.models.record import (
+    ArtifactRecord,
+    Direction,
+    LogEvent,
+    encode,
+    new_uuid,
+    replace,
+)
 from consist.types import DIRECTIONS, ArtifactRef, FacetLike, check_option, is_mapping
 
 if TYPE_CHECKING:
@@ -58,8 +67,8 @@ def log_artifact(
         A file or folder, relative to the current folder, or an artifact recorded before, which
         keeps its key, format and content.
     key : str, optional
-        Semantic name; required for a path. For an artifact, the name under which the run's
-        context has it.
+        Semantic name; required for a path. For an artifact that has another key: as an output
+        it gets a second record under this one, as an input it is known to the run by this name.
     direction : {"output", "input"}
         How the run stands to it.
     schema : type, optional
@@ -300,7 +309,8 @@ def log_all(
         files = [i for i, k in zip(items, kept, strict=True) if k is None and isinstance(i, Named)]
         described = iter(describe(ws, run, files, direction))
         records = [
-            known or _noted(run, i.record if isinstance(i, Linked) else next(described), i)
+            known
+            or _noted(run, _linked(i, direction) if isinstance(i, Linked) else next(described), i)
             for i, known in zip(items, kept, strict=True)
         ]
         for item, record in zip(items, records, strict=True):
@@ -308,6 +318,14 @@ def log_all(
         if announce and run.persisted and records:
             _announce(ws, run, records, direction)
     return records
+
+
+def _linked(item: Linked, direction: Direction) -> ArtifactRecord:
+    """Return the artifact itself; as an output under another key, a record of its own."""
+    record = item.record
+    if direction == "input" or item.key == record.key:
+        return record
+    return replace(record, id=new_uuid(), key=check_key(item.key), created_at=datetime.now(UTC))
 
 
 def _noted(run: ActiveRun, record: ArtifactRecord, item: Item) -> ArtifactRecord:

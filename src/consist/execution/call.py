@@ -17,12 +17,15 @@ class PreparedCall(msgspec.Struct, frozen=True):
         What to call; ``None`` where the executor knows without.
     kwargs : mapping
         Arguments by name.
+    args : tuple
+        Arguments that can only be given by position.
     options : mapping
         What the executor itself needs, such as a container image.
     """
 
     fn: Callable[..., Any] | None
     kwargs: Mapping[str, Any] = {}
+    args: tuple[Any, ...] = ()
     options: Mapping[str, Any] = {}
 
 

@@ -15,4 +15,4 @@ class PythonExecutor:
         """Execute the call and return what the function returns."""
         if call.fn is None:
             raise UsageError("executor='python' needs a function: pass fn=")
-        return call.fn(**call.kwargs)
+        return call.fn(*call.args, **call.kwargs)

@@ -21,7 +21,7 @@ __all__ = ["Artifact", "ArtifactContent"]
 Resolver = Callable[[ArtifactRecord], Path]
 
 
-class _FixedPath(msgspec.Struct, frozen=True):
+class FixedPath(msgspec.Struct, frozen=True):
     """Finds an artifact where it was when it was pickled."""
 
     path: str
@@ -117,7 +117,7 @@ class Artifact(ConsistModel, table=True):
     def __getstate__(self) -> dict[Any, Any]:
         """Leave the tracker behind: a copy in another process keeps the path as it is now."""
         state: dict[Any, Any] = super().__getstate__()
-        resolver = None if self.resolver is None else _FixedPath(str(self.path))
+        resolver = None if self.resolver is None else FixedPath(str(self.path))
         return {**state, "__pydantic_private__": {"_resolver": resolver}}
 
     @property

@@ -135,6 +135,8 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         How to store ``facet``.
     process : ProcessRecord or None
         Who executed the run.
+    input_names : dict
+        Names that inputs were given under, by artifact id, where they are not their keys.
     artifact_facets : dict
         Facets that the run gave to artifacts, by artifact id.
     updated : tuple of str
@@ -150,6 +152,7 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     supersedes: tuple[str, ...] = ()
     facet: FacetRecord | None = None
     process: ProcessRecord | None = None
+    input_names: dict[str, str] = {}
     artifact_facets: dict[str, ArtifactFacetRecord] = {}
     updated: tuple[str, ...] = ()
 

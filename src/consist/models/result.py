@@ -47,6 +47,12 @@ class RunResult:
         self._outputs = outputs
         self._artifact_of = artifact_of
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the tracker behind: a copy in another process keeps the paths as they are now."""
+        paths = {record.id: str(self._artifact_of(record).path) for record in self._outputs}
+        state = {name: value for name, value in vars(self).items() if name not in _CACHED}
+        return {**state, "_artifact_of": _Moved(paths)}
+
     def __repr__(self) -> str:
         keys = ", ".join(record.key for record in self._outputs)
         return f"RunResult(run_id={self.run_id!r}, cache_hit={self.cache_hit}, outputs=[{keys}])"
@@ -110,6 +116,21 @@ class RunResult:
             "cache_hit": self.cache_hit,
             "outputs": {key: str(artifact.path) for key, artifact in self.outputs.items()},
         }
+
+
+_CACHED = frozenset({"run", "outputs"})
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """Makes the artifacts of a result that came from another process."""
+
+    paths: Mapping[str, str]
+
+    def __call__(self, record: ArtifactRecord) -> Artifact:
+        from consist.models.artifact import Artifact, FixedPath
+
+        return Artifact.from_record(record, FixedPath(self.paths[record.id]))
 
 
 def _by_key() -> dict[str, Artifact]:

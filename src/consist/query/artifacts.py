@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -12,7 +13,7 @@ from consist.artifacts.load import load
 from consist.errors import AmbiguousOutput, UnknownKey, UsageError
 from consist.models.artifact import Artifact
 from consist.models.result import RunArtifacts
-from consist.models.run import Run, RunArtifactLink
+from consist.models.run import Run, RunArtifactLink, RunExtra
 from consist.query.ask import columns, entity, every, fetch, fetch_all, newest
 from consist.query.runs import get_run, meant_run_id
 from consist.types import DIRECTIONS, check_option
@@ -107,7 +108,11 @@ def _linked(ws: Workspace, run: str | Run, direction: str) -> Any:
 
 
 def get_artifacts_for_run(ws: Workspace, run_id: str) -> RunArtifacts:
-    """Return the inputs and outputs of a run by key; empty if it is unknown."""
+    """Return the inputs and outputs of a run by key; empty if it is unknown.
+
+    Inputs that share a key are listed under the names they were given, or as ``<key>~2``; of
+    outputs that share one, the latest counts.
+    """
     if not ws.store.has_database:
         return RunArtifacts()
     link = columns(RunArtifactLink)
@@ -119,13 +124,36 @@ def get_artifacts_for_run(ws: Workspace, run_id: str) -> RunArtifacts:
         .where(link.run_id == meant_run_id(ws, run_id))
         .order_by(artifact.created_at, artifact.id),
     )
-    found = RunArtifacts()
+    sides: dict[str, list[Artifact]] = {"input": [], "output": []}
     names = artifact.keys()
     for *values, direction in rows:
-        linked = entity(ws, Artifact, dict(zip(names, values, strict=True)))
-        side = found.inputs if direction == "input" else found.outputs
-        side[linked.key] = linked
+        sides[direction].append(entity(ws, Artifact, dict(zip(names, values, strict=True))))
+    return RunArtifacts(
+        _by_key(sides["input"], lambda: _input_names(ws, run_id)),
+        {output.key: output for output in sides["output"]},
+    )
+
+
+def _by_key(inputs: list[Artifact], names: Callable[[], Mapping[str, str]]) -> dict[str, Artifact]:
+    """Return inputs by key; those that share one by the names they were given, or numbered."""
+    if len({artifact.key for artifact in inputs}) == len(inputs):
+        return {artifact.key: artifact for artifact in inputs}
+    given = names()
+    found: dict[str, Artifact] = {}
+    for artifact in inputs:
+        name = stem = given.get(str(artifact.id), artifact.key)
+        number = 1
+        while name in found:
+            number += 1
+            name = f"{stem}~{number}"
+        found[name] = artifact
     return found
+
+
+def _input_names(ws: Workspace, run_id: str) -> Mapping[str, str]:
+    extra = columns(RunExtra)
+    rows = fetch(ws, select(extra.extra).where(extra.run_id == meant_run_id(ws, run_id)))
+    return rows[0][0].get("input_names", {}) if rows and rows[0][0] else {}
 
 
 def get_run_inputs(ws: Workspace, run_id: str) -> dict[str, Artifact]:

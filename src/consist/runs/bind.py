@@ -14,6 +14,7 @@ import msgspec
 
 from consist.artifacts.load import load, load_df, materialized_path
 from consist.errors import UsageError, hint
+from consist.execution import PreparedCall
 from consist.models.record import ArtifactRecord
 from consist.runs.arguments import RunRequest
 from consist.types import is_mapping
@@ -32,6 +33,8 @@ class Parameters(msgspec.Struct, frozen=True):
     kinds: Mapping[str, str]
     required: tuple[str, ...]
     takes_any: bool
+    positional: Mapping[str, Any] = {}
+    """Those that have no name for callers, with their defaults."""
 
     def accepts(self, name: str) -> bool:
         """Whether an argument of this name can be passed."""
@@ -62,6 +65,7 @@ def _inspect(fn: Callable[..., Any]) -> Parameters:
     kinds: dict[str, str] = {}
     required: list[str] = []
     takes_any = False
+    positional: dict[str, Any] = {}
     for name, parameter in signature.parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD:
             takes_any = True
@@ -69,7 +73,9 @@ def _inspect(fn: Callable[..., Any]) -> Parameters:
             kinds[name] = _kind(parameter.annotation)
             if parameter.default is parameter.empty:
                 required.append(name)
-    return Parameters(kinds, tuple(required), takes_any)
+            if parameter.kind is parameter.POSITIONAL_ONLY:
+                positional[name] = parameter.default
+    return Parameters(kinds, tuple(required), takes_any, positional)
 
 
 def _kind(annotation: Any) -> str:
@@ -122,8 +128,8 @@ def bind(
     request: RunRequest,
     named: Mapping[str, ArtifactRecord],
     context: object,
-) -> dict[str, Any]:
-    """Return the arguments of the function.
+) -> PreparedCall:
+    """Return the call with its arguments.
 
     A parameter takes its value from the first of: the input of its name, ``runtime_kwargs``, the
     top-level config key of its name, the whole config for one called ``config``, its own default.
@@ -148,7 +154,8 @@ def bind(
     _fill_from_config(arguments, parameters, request.config)
     _inject(arguments, parameters, request.inject_context, context)
     _check_complete(request, parameters, arguments)
-    return arguments
+    args = tuple(arguments.pop(n, default) for n, default in parameters.positional.items())
+    return PreparedCall(request.fn, arguments, args)
 
 
 def _value(ws: Workspace, record: ArtifactRecord, how: str) -> Any:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from consist.artifacts.facets import facet_source, plain_mapping, storage_of
-from consist.artifacts.items import local_path
+from consist.artifacts.items import local_path, recorded
 from consist.artifacts.keys import check_key, check_meta
 from consist.errors import InvalidMetadata, UsageError, WrongType, a_kind, hint
 from consist.identity import check_config_keys, label_identity_inputs, plain
-from consist.models.record import FacetRecord
+from consist.models.record import FacetRecord, storable
 from consist.runs.arguments import GivenInput, Mapped, RunArguments
 from consist.settings import MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH, MAX_TAG_LENGTH
-from consist.types import is_mapping, is_sequence_of_values
+from consist.types import is_mapping, is_path, is_sequence_of_values
 
 if TYPE_CHECKING:
     from consist.workspace import Workspace
@@ -35,7 +35,36 @@ def label(what: str, text: object, limit: int = MAX_NAME_LENGTH) -> str:
         raise InvalidMetadata(what, "is empty")
     if len(text) > limit:
         raise InvalidMetadata(what, f"has {len(text)} characters, at most {limit}")
+    if "\0" in text or storable(text) != text:
+        raise InvalidMetadata(f"{what} {text!r}", "holds what is no character")
     return text
+
+
+def optional_label(what: str, text: object) -> str | None:
+    """Return a name or nothing."""
+    return None if text is None else label(what, text)
+
+
+def flag(what: str, value: object) -> bool:
+    """Return a truth value; texts such as ``"no"`` are true in Python and therefore refused."""
+    if not isinstance(value, bool):
+        raise WrongType(f"{what}={value!r} is not a bool")
+    return value
+
+
+def listed(what: str, values: Any) -> list[Any]:
+    """Return what a caller gives as a list; one text or path is a mistake.
+
+    Raises
+    ------
+    TypeError
+        Naming the argument.
+    """
+    if values is None:
+        return []
+    if not is_sequence_of_values(values):
+        raise hint(WrongType(f"{what}={values!r} is not a list"), f"write {what}=[...]")
+    return list(values)
 
 
 def description_of(text: object) -> str | None:
@@ -45,11 +74,7 @@ def description_of(text: object) -> str | None:
 
 def tags_of(tags: object) -> tuple[str, ...]:
     """Return tags as a tuple of text."""
-    if tags is None:
-        return ()
-    if not is_sequence_of_values(tags):
-        raise WrongType(f"tags={tags!r} is not a list of text")
-    return tuple(label("tag", tag, MAX_TAG_LENGTH) for tag in tags)
+    return tuple(label("tag", tag, MAX_TAG_LENGTH) for tag in listed("tags", tags))
 
 
 def whole(what: str, value: object) -> int | None:
@@ -117,15 +142,16 @@ def facet_of(pick: Pick, config: Any, model: str) -> tuple[Mapped | None, FacetR
         return None, None
     index = pick("facet_index")
     version = pick("facet_schema_version")
-    return facet, storage_of(source, model, version, index=index is None or bool(index))
+    return facet, storage_of(source, model, version, index=True if index is None else index)
 
 
 def _from_config(keys: Iterable[str] | None, config: Any) -> dict[str, Any]:
-    values = plain_mapping(config, "config") if keys else {}
-    missing = [key for key in keys or () if key not in values]
+    names = listed("facet_from", keys)
+    values = plain_mapping(config, "config") if names else {}
+    missing = [str(name) for name in names if name not in values]
     if missing:
         raise UsageError(f"facet_from names {', '.join(missing)}, which the config does not have")
-    return {key: values[key] for key in keys or ()}
+    return {name: values[name] for name in names}
 
 
 # ---------------------------------------------------------------- inputs and outputs
@@ -141,20 +167,19 @@ def inputs_of(given: RunArguments, pick: Pick) -> tuple[GivenInput, ...]:
             stacklevel=2,
         )
     keyed = _keyed(pick, {item.name for item in inputs})
-    return (*inputs, *map(_unbound, (*keyed, *(given.depends_on or ()))))
+    return (*inputs, *map(_unbound, (*keyed, *listed("depends_on", given.depends_on))))
 
 
 def _keyed(pick: Pick, named: Collection[str | None]) -> Iterator[str]:
     """Yield input keys that no input has, where no coupler knows them: they are paths then."""
-    yield from (key for key in _listed(pick("input_keys")) if key not in named)
-    optional = (key for key in _listed(pick("optional_input_keys")) if key not in named)
+    yield from (key for key in _keys(pick, "input_keys") if key not in named)
+    optional = (key for key in _keys(pick, "optional_input_keys") if key not in named)
     yield from (key for key in optional if Path(key).exists())
 
 
-def _listed(keys: Iterable[str] | str | None) -> list[str]:
-    if keys is None:
-        return []
-    return [keys] if isinstance(keys, str) else list(keys)
+def _keys(pick: Pick, argument: str) -> list[str]:
+    keys = pick(argument)
+    return [keys] if isinstance(keys, str) else listed(argument, keys)
 
 
 def _declared(inputs: Any) -> Iterator[GivenInput]:
@@ -183,7 +208,7 @@ def _source(source: Any) -> Any:
 
 def identity_inputs_of(ws: Workspace, entries: Iterable[Any] | None) -> Mapping[str, str]:
     """Return absolute paths of what counts for the identity alone, by label."""
-    labelled = label_identity_inputs(list(entries or ()))
+    labelled = label_identity_inputs(listed("identity_inputs", entries))
     return {name: local_path(ws, path) for name, path in labelled.items()}
 
 
@@ -191,9 +216,19 @@ def output_keys_of(keys: Any) -> tuple[str, ...] | None:
     """Return declared output keys, each valid and named once."""
     if keys is None:
         return None
-    if not is_sequence_of_values(keys):
-        raise WrongType(f"outputs={keys!r} is not a list of keys")
-    listed = tuple(check_key(key) for key in keys)
-    if len(set(listed)) != len(listed):
-        raise UsageError(f"outputs={list(listed)!r} names a key twice")
-    return listed
+    found = tuple(check_key(key) for key in listed("outputs", keys))
+    if len(set(found)) != len(found):
+        raise UsageError(f"outputs={list(found)!r} names a key twice")
+    return found
+
+
+def output_paths_of(paths: Any) -> dict[str, Any]:
+    """Return declared files by key."""
+    if paths is None:
+        return {}
+    if not is_mapping(paths):
+        raise WrongType(f"output_paths={paths!r} is not a mapping of key to path")
+    for key, path in paths.items():
+        if not is_path(path) and recorded(path) is None:
+            raise WrongType(f"output_paths[{key!r}] is {a_kind(path)}, not a path or an Artifact")
+    return {check_key(key): path for key, path in paths.items()}

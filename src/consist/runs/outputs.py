@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from consist.active import ActiveRun
-from consist.artifacts.items import Item, Linked, Named, local_path, recorded
+from consist.artifacts.items import Item, Linked, Named, local_path, plain_meta, recorded
 from consist.artifacts.keys import check_key, key_from
 from consist.artifacts.log import log_all
 from consist.errors import (
     OutputMismatch,
     OutputMissing,
+    PathEscape,
     UnsupportedFormat,
     UsageError,
     WrongType,
@@ -205,7 +206,9 @@ def _undeclared(ws: Workspace, run: ActiveRun, request: RunRequest, value: Any) 
             return []
         kind = a_kind(value[wrong[0]])
         problem = WrongType(f"step {request.name!r} returned {kind} under {wrong[0]!r}")
-    elif _is_file(value):
+    elif (record := recorded(value)) is not None:
+        return [Linked(record=record)]
+    elif is_path(value):
         return [_item(ws, run, key_from(request.name), value)]
     elif request.output_paths:
         return []
@@ -231,7 +234,7 @@ def _item(ws: Workspace, run: ActiveRun, key: str, value: Any) -> Item:
     """Return what is to be logged for one value; frames are written first."""
     record = recorded(value)
     if record is not None:
-        return Linked(record=record)
+        return Linked(record=record, name=key)
     if is_path(value):
         return Named(path=local_path(ws, value), key=check_key(key))
     driver = _writer_of(ws, value)
@@ -274,8 +277,10 @@ def _output_places(ws: Workspace, value: Any) -> list[str]:
     text = os.fspath(value)
     if "://" in text or Path(text).is_absolute():
         return [local_path(ws, text)]
-    in_run_dir = ws.files.mounts.resolve_uri(f"./{text}")
-    return list(dict.fromkeys([in_run_dir, local_path(ws, text)]))
+    places = [local_path(ws, text)]
+    with suppress(PathEscape):  # such as `../results.csv`, which can only mean the current folder
+        places.insert(0, ws.files.mounts.resolve_uri(f"./{text}"))
+    return list(dict.fromkeys(places))
 
 
 def _declared_paths(ws: Workspace, seen: Watch, *, written_only: bool) -> list[Item]:
@@ -284,7 +289,7 @@ def _declared_paths(ws: Workspace, seen: Watch, *, written_only: bool) -> list[I
     for key, value in seen.request.output_paths.items():
         record = recorded(value)
         if record is not None:
-            items.append(Linked(record=record))
+            items.append(Linked(record=record, name=key))
             continue
         path = _produced_path(ws, key, value, seen.before)
         if path is not None and not (written_only and mark_of(path) == seen.before.get(path)):
@@ -444,6 +449,7 @@ def log_dataframe(
     for feature, value in {"schema": schema, "profile_file_schema": profile_file_schema}.items():
         if value:
             raise NotSupportedYet(f"{feature} of log_dataframe")
+    known_meta = plain_meta(meta or {})
     writer = _frame_driver(ws, driver, path)
     target = _target(ws, run, key, path, writer.suffixes[0])
     way: Direction = "input" if direction == "input" else "output"
@@ -451,7 +457,7 @@ def log_dataframe(
     if cached is not None:
         return ws.artifact_of(cached)
     _write(writer, _as_whole(df, key), target, **to_file_kwargs)
-    item = Named(path=str(target), key=check_key(key), driver=writer.name, meta=meta or {})
+    item = Named(path=str(target), key=check_key(key), driver=writer.name, meta=known_meta)
     return ws.artifact_of(log_all(ws, run, [item], way)[0])
 
 

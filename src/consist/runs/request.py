@@ -11,13 +11,12 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from consist.artifacts.keys import check_key
 from consist.cache.hydrate import check_request
-from consist.errors import NotSupportedYet, UsageError, hint
+from consist.errors import NotSupportedYet, UsageError, WrongType, a_kind, hint
 from consist.runs import declared
 from consist.runs.arguments import CachePlan, RunArguments, RunRequest
 from consist.runs.bind import parameters_of
@@ -39,6 +38,7 @@ from consist.types import (
     PathLike,
     check_option,
     is_mapping,
+    is_path,
 )
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def resolve_run_invocation(ws: Workspace, given: RunArguments) -> RunRequest:
     ValueError, TypeError
         For anything that cannot mean what it says; nothing has happened then.
     """
+    _check_options(given)
     step, context = step_of(ws, given)
     execution, runtime = _execution(given), context.runtime_kwargs
 
@@ -68,12 +69,12 @@ def resolve_run_invocation(ws: Workspace, given: RunArguments) -> RunRequest:
     allow_external = (
         ws.allow_external_paths
         if given.allow_external_paths is None
-        else given.allow_external_paths
+        else declared.flag("allow_external_paths", given.allow_external_paths)
     )
     name = _name(given, step, context)
     model = context.model or name
     config = declared.config_of(pick("config"))
-    output_paths = dict(pick("output_paths") or {})
+    output_paths = declared.output_paths_of(pick("output_paths"))
     inputs = declared.inputs_of(given, pick)
     facet, facet_record = declared.facet_of(pick, config, model)
     if given.fn is not None:
@@ -94,13 +95,13 @@ def resolve_run_invocation(ws: Workspace, given: RunArguments) -> RunRequest:
         facet_record=facet_record,
         year=declared.whole("year", given.year),
         iteration=declared.whole("iteration", given.iteration),
-        phase=given.phase,
-        stage=given.stage,
-        parent_run_id=given.parent_run_id,
+        phase=declared.optional_label("phase", given.phase),
+        stage=declared.optional_label("stage", given.stage),
+        parent_run_id=declared.optional_label("parent_run_id", given.parent_run_id),
         outputs=declared.output_keys_of(pick("outputs")),
-        output_paths={check_key(key): value for key, value in output_paths.items()},
-        capture_dir=_path_text(given.capture_dir),
-        capture_pattern=given.capture_pattern,
+        output_paths=output_paths,
+        capture_dir=_path_text("capture_dir", given.capture_dir),
+        capture_pattern=declared.label("capture_pattern", given.capture_pattern),
         cache=_cache_plan(ws, given, step, context, has_paths=bool(output_paths)),
         output_mismatch=policy.output_mismatch or "warn",
         output_missing=policy.output_missing or "warn",
@@ -174,14 +175,36 @@ def _name(given: RunArguments, step: StepDefinition, context: StepContext) -> st
 
 def _artifact_dir(ws: Workspace, path: PathLike | None, *, allow_external: bool) -> str | None:
     """Return the folder asked for, refused before the run begins if it lies outside."""
+    text = _path_text("artifact_dir", path)
+    if text is not None:
+        ws.files.places.asked_dir(text, allow_external=allow_external)
+    return text
+
+
+def _path_text(what: str, path: PathLike | None) -> str | None:
     if path is None:
         return None
-    ws.files.places.asked_dir(os.fspath(path), allow_external=allow_external)
+    if not is_path(cast("object", path)):
+        raise WrongType(f"{what}={path!r} is not a path")
+    if not os.fspath(path):
+        raise UsageError(f"{what} is empty")
     return os.fspath(path)
 
 
-def _path_text(path: PathLike | None) -> str | None:
-    return None if path is None else os.fspath(path)
+def _check_options(given: RunArguments) -> None:
+    """Refuse options that are in no options object, before anything looks into them."""
+    for name, kind in _OPTIONS.items():
+        value = getattr(given, name)
+        if value is not None and not isinstance(value, kind):
+            problem = WrongType(f"{name} is {a_kind(value)}, not {kind.__name__}")
+            raise hint(problem, f"write {name}={kind.__name__}(...)")
+
+
+_OPTIONS = {
+    "cache_options": CacheOptions,
+    "output_policy": OutputPolicyOptions,
+    "execution_options": ExecutionOptions,
+}
 
 
 def _execution(given: RunArguments) -> ExecutionOptions:
@@ -251,7 +274,7 @@ def _cache_plan(
         code_identity=options.code_identity,
         extra_deps=tuple(os.fspath(path) for path in options.code_identity_extra_deps or ()),
         output_paths=None if asked_paths is None else dict(asked_paths),
-        outputs_dir=_path_text(asked_dir),
+        outputs_dir=_path_text("materialize_cached_outputs_dir", asked_dir),
     )
 
 

@@ -10,7 +10,7 @@ from consist.active import ActiveRun
 from consist.cache.hydrate import HydrationRequest, carry_out, plan_missing_inputs, plan_outputs
 from consist.cache.lookup import Answer, Question, Timing, find, log_decision
 from consist.errors import InputChanged, hint
-from consist.execution import PreparedCall, PythonExecutor
+from consist.execution import PythonExecutor
 from consist.models.record import RunDocument, replace
 from consist.models.result import RunResult
 from consist.runs.arguments import RunArguments, RunRequest
@@ -264,7 +264,7 @@ def _execute(ws: Workspace, request: RunRequest, identity: Identity, answer: Ans
         note_changed_code(ws, run)
         prepare_inputs(ws, run, request)
         seen = watch(ws, request)
-        call = PreparedCall(request.fn, bind(ws, request, run.named, RunContext(ws, run)))
+        call = bind(ws, request, run.named, RunContext(ws, run))
         with remains_recorded(ws, run, seen):
             value = PythonExecutor().execute(call)
         record_outputs(ws, run, seen, value)

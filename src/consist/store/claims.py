@@ -38,6 +38,8 @@ def check_requested_id(run_id: object) -> str:
         raise InvalidRunId(run_id, f"is {a_kind(run_id)}, not text")
     if not run_id.strip():
         raise InvalidRunId(run_id, "is empty")
+    if "\0" in run_id:
+        raise InvalidRunId(run_id, "holds what is no character")
     if _ATTEMPT.search(run_id):
         problem = InvalidRunId(run_id, "ends like an attempt")
         raise hint(problem, "ask for the id without '~<number>'; attempts are numbered by Consist")

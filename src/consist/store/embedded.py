@@ -13,7 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from consist.errors import StoreError, TrackerClosed
+import msgspec
+
+from consist.errors import InvalidRecord, StoreError, TrackerClosed
 from consist.files.atomic import unwritable
 from consist.files.filesystem import is_network
 from consist.files.places import RunPlaces
@@ -24,6 +26,7 @@ from consist.models.record import (
     RowEvent,
     RunDocument,
     RunEvent,
+    decode_event,
     encode,
     encode_run_event,
 )
@@ -126,11 +129,13 @@ class EmbeddedStore:
         ------
         StoreUnwritable
             If the record could not be written; nothing of it remains.
+        InvalidRecord
+            If nobody could read it again.
         TrackerClosed
             After :meth:`close`.
         """
-        encoded = encode(document)
-        self._append(RunEvent(document), encode_run_event(encoded))
+        encoded = _encoded(document, document.run.id)
+        self._append(RunEvent(document), encode_run_event(encoded), document.run.id)
         if document.run.status == "running":
             self._active.add(document.run.uid)
         else:
@@ -139,9 +144,14 @@ class EmbeddedStore:
 
     def amend(self, event: LogEvent | RowEvent) -> None:
         """Acknowledge a change of an active run."""
-        self._append(event, encode(event))
+        run_id = event.run_id if isinstance(event, LogEvent) else event.run.id
+        self._append(event, _encoded(event, run_id), run_id)
 
-    def _append(self, event: Event, payload: bytes) -> None:
+    def _append(self, event: Event, payload: bytes, run_id: str) -> None:
+        try:
+            decode_event(payload)  # what cannot be read again must not be acknowledged
+        except msgspec.ValidationError as error:
+            raise InvalidRecord(run_id, str(error)) from error
         with self._lock:
             if self._closed:
                 raise TrackerClosed("record a run")
@@ -264,7 +274,7 @@ class EmbeddedStore:
         count = 0
         with self.ask() as connection:
             for event in newer_snapshots(connection, [str(folder) for folder in run_dirs]):
-                self._append(event, encode(event))
+                self._append(event, encode(event), event.doc.run.id)
                 count += 1
         self.sync()
         return count
@@ -332,6 +342,14 @@ class EmbeddedStore:
         self.index.abandon()
         with suppress(StoreError):
             self._open_parts(forked=True)
+
+
+def _encoded(record: object, run_id: str) -> bytes:
+    try:
+        return encode(record)
+    except UnicodeEncodeError as error:
+        reason = f"{error.object[error.start : error.end]!r} is no character"
+        raise InvalidRecord(run_id, reason) from error
 
 
 _open_stores: weakref.WeakSet[EmbeddedStore] = weakref.WeakSet()
