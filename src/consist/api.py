@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from consist import artifacts
 from consist.active import ActiveRun, innermost, own_innermost
-from consist.errors import NoTracker
+from consist.errors import NoTracker, WrongType, a_kind, hint
 from consist.lazily import LazyRoom, LazyVerb
 from consist.runs import lifecycle, outputs
 from consist.runs import run as _run
@@ -60,7 +60,7 @@ def use_tracker(tracker: Tracker) -> Generator[Tracker]:
 
     A run that is begun inside the block, of whatever tracker, comes before it.
     """
-    token = _used.set((tracker, own_innermost()))
+    token = _used.set((_checked(tracker), own_innermost()))
     try:
         yield tracker
     finally:
@@ -70,7 +70,7 @@ def use_tracker(tracker: Tracker) -> Generator[Tracker]:
 def set_current_tracker(tracker: Tracker | None) -> Tracker | None:
     """Let the verbs of ``consist`` mean this tracker from now on; return the earlier one."""
     global _default
-    earlier, _default = _default, tracker
+    earlier, _default = _default, None if tracker is None else _checked(tracker)
     return cast("Tracker | None", earlier)
 
 
@@ -100,7 +100,7 @@ def _reach(tracker: Workspace | None, action: str) -> Workspace:
     open run of the process.
     """
     if tracker is not None:
-        return tracker
+        return _checked(tracker)
     own, used = own_innermost(), _used.get()
     if used is not None and (own is None or own is used[1]):
         return used[0]
@@ -110,8 +110,14 @@ def _reach(tracker: Workspace | None, action: str) -> Workspace:
         return _default
     elsewhere = innermost()
     if elsewhere is None:
-        raise NoTracker(action)
+        raise hint(NoTracker(action), "with consist.use_tracker(tracker): ...")
     return elsewhere.workspace
+
+
+def _checked(tracker: Workspace) -> Workspace:
+    if not isinstance(cast("object", tracker), Workspace):
+        raise WrongType(f"tracker is {a_kind(tracker)}, not a Tracker")
+    return tracker
 
 
 def on_current(verb: Callable[Concatenate[Workspace, P], R]) -> Callable[P, R]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+from consist.errors import WrongType, a_kind, hint
 
 logger = logging.getLogger("consist.hooks")
 
@@ -18,6 +21,22 @@ class Hooks:
         self.start: list[Callable[..., Any]] = []
         self.complete: list[Callable[..., Any]] = []
         self.failed: list[Callable[..., Any]] = []
+
+    def register(self, callbacks: list[Callable[..., Any]], callback: C) -> C:
+        """Add a callback to those of an event, and return it.
+
+        Raises
+        ------
+        TypeError
+            If it cannot be called, or only awaited.
+        """
+        if not callable(callback):
+            raise WrongType(f"a hook is a function, not {a_kind(callback)}")
+        if inspect.iscoroutinefunction(callback):
+            problem = WrongType(f"hook {callback!r} is asynchronous, and nobody would await it")
+            raise hint(problem, "register a function that starts a task")
+        callbacks.append(callback)
+        return callback
 
     def call(self, callbacks: list[Callable[..., Any]], *facts: Any) -> None:
         """Call every callback; a failing one is logged with its traceback."""

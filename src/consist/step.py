@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from consist.errors import InvalidMetadata, UsageError, WrongType, hint
+from consist.errors import InvalidMetadata, UsageError, WrongType, a_kind, hint
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -102,10 +102,18 @@ def define_step(**kwargs: Any) -> Callable[[F], F]:
     definition = StepDefinition(**known, extra=MappingProxyType(extra))
 
     def attach(function: F) -> F:
-        setattr(function, ATTRIBUTE, definition)
-        return function
+        return _attached(function, ATTRIBUTE, definition)
 
     return attach
+
+
+def _attached(function: F, attribute: str, value: object) -> F:
+    try:
+        setattr(function, attribute, value)
+    except AttributeError:
+        problem = WrongType(f"{a_kind(function)} takes no attributes, so it cannot be a step")
+        raise hint(problem, "wrap it in a Python function") from None
+    return function
 
 
 def definition_of(function: object) -> StepDefinition:
@@ -140,8 +148,7 @@ def require_runtime_kwargs(*names: str) -> Callable[[F], F]:
 
     def attach(function: F) -> F:
         earlier: tuple[str, ...] = getattr(function, REQUIRED_ATTRIBUTE, ())
-        setattr(function, REQUIRED_ATTRIBUTE, (*earlier, *names))
-        return function
+        return _attached(function, REQUIRED_ATTRIBUTE, (*earlier, *names))
 
     return attach
 

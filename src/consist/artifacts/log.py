@@ -59,7 +59,8 @@ def log_artifact(
     When the call returns, the record is acknowledged: it survives the end of the process and
     every question sees it. An input whose bytes are those recorded last at its place is linked to
     the run that produced them. Inside a cache hit, an output under a cached key with nothing to
-    contradict it is the cached artifact; anything else turns the hit into an executing run.
+    contradict it is the cached artifact, as it was recorded; anything else turns the hit into an
+    executing run.
 
     Parameters
     ----------
@@ -197,8 +198,9 @@ def log_artifacts(
     _warn_reuse(direction, asked=reuse_if_unchanged)
     if not is_mapping(cast("object", outputs)):
         raise WrongType("log_artifacts takes a mapping of key to path")
-    metadata, facets = dict(metadata_by_key or {}), dict(facets_by_key or {})
-    versions = dict(facet_schema_versions_by_key or {})
+    metadata = _mapping("metadata_by_key", metadata_by_key)
+    facets = _mapping("facets_by_key", facets_by_key)
+    versions = _mapping("facet_schema_versions_by_key", facet_schema_versions_by_key)
     _check_known_keys("metadata_by_key", metadata, outputs, "are not logged")
     _check_known_keys("facets_by_key", facets, outputs, "are not logged")
     _check_known_keys("facet_schema_versions_by_key", versions, facets, "have no facet")
@@ -207,7 +209,7 @@ def log_artifacts(
             ws,
             path,
             _text_key(key),
-            meta={**shared_meta, **metadata.get(key, {})},
+            meta={**shared_meta, **_mapping(f"metadata of {key!r}", metadata.get(key))},
             facet=artifact_facet(
                 facets.get(key), run.record.model_name, versions.get(key), index=facet_index
             ),
@@ -381,6 +383,14 @@ def _check_known_keys(
     unknown = [str(key) for key in by_key if key not in known]
     if unknown:
         raise UsageError(f"{argument} names {', '.join(unknown)}, which {why}")
+
+
+def _mapping(what: str, value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not is_mapping(value):
+        raise WrongType(f"{what} is {a_kind(value)}, not a mapping")
+    return dict(value)
 
 
 def _schema_name(schema: object) -> str:

@@ -30,6 +30,9 @@ from consist.types import (
     HASHING_STRATEGIES,
     PathLike,
     check_option,
+    is_mapping,
+    is_path,
+    is_sequence_of_values,
 )
 from consist.workspace import Workspace
 
@@ -98,6 +101,7 @@ run_subdir_fn, allow_external_paths, code_identity
             check_option("code_identity", code_identity, CODE_IDENTITIES)
         check_option("access_mode", access_mode, ACCESS_MODES)
         check_option("hashing_strategy", hashing_strategy, HASHING_STRATEGIES)
+        _check_types(mounts, schemas, run_subdir_fn, allow_external_paths)
         settings = Settings.from_environment()
         root = Path(os.path.abspath(run_dir))  # noqa: PTH100 - links are kept as given
         database = None if db_path is None else Path(os.path.abspath(db_path))  # noqa: PTH100
@@ -315,24 +319,43 @@ run_subdir_fn, allow_external_paths, code_identity
 
     def set_run_subdir_fn(self, fn: Callable[[Run], str] | None) -> None:
         """Let ``fn(run)`` name the output folder of each run; ``None`` restores the default."""
+        _check_types(run_subdir_fn=fn)
         self.run_subdir_fn = fn
 
     # ------------------------------------------------------------ hooks
 
     def on_run_start(self, callback: C) -> C:
         """Call ``callback(run)`` when a run starts, before any code of it; return the callback."""
-        self.hooks.start.append(callback)
-        return callback
+        return self.hooks.register(self.hooks.start, callback)
 
     def on_run_complete(self, callback: C) -> C:
         """Call ``callback(run, outputs)`` when a run completes; return the callback."""
-        self.hooks.complete.append(callback)
-        return callback
+        return self.hooks.register(self.hooks.complete, callback)
 
     def on_run_failed(self, callback: C) -> C:
         """Call ``callback(run, error)`` when a run fails; return the callback."""
-        self.hooks.failed.append(callback)
-        return callback
+        return self.hooks.register(self.hooks.failed, callback)
+
+
+def _check_types(
+    mounts: object = None,
+    schemas: object = None,
+    run_subdir_fn: object = None,
+    allow_external_paths: object = None,
+) -> None:
+    """Refuse arguments that would only fail when a run needs them."""
+    if mounts is not None and not (
+        is_mapping(mounts) and all(isinstance(k, str) and is_path(v) for k, v in mounts.items())
+    ):
+        raise WrongType(f"mounts={mounts!r} is not a mapping of scheme to folder")
+    if schemas is not None and not (
+        is_sequence_of_values(schemas) and all(isinstance(schema, type) for schema in schemas)
+    ):
+        raise WrongType(f"schemas={schemas!r} is not a list of SQLModel classes")
+    if run_subdir_fn is not None and not callable(run_subdir_fn):
+        raise WrongType(f"run_subdir_fn={run_subdir_fn!r} is not a function of a run")
+    if allow_external_paths is not None and not isinstance(allow_external_paths, bool):
+        raise WrongType(f"allow_external_paths={allow_external_paths!r} is not a bool")
 
 
 def _memo_path(database: Path | None, access_mode: str) -> str | None:

@@ -8,9 +8,9 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
-from consist.errors import InvalidKey, InvalidRunId, PathEscape, UsageError, hint
+from consist.errors import InvalidKey, InvalidRunId, PathEscape, UsageError, WrongType, hint
 from consist.files.atomic import unwritable
 from consist.files.bounds import absolute, below, really_within
 from consist.types import PathLike
@@ -259,6 +259,9 @@ def output_path(base: PathLike, key: str, ext: str = "parquet") -> Path:
     >>> output_path("/tmp", "a/b", ext=".CSV").as_posix()
     '/tmp/a/b.csv'
     """
+    for what, text in {"key": key, "ext": ext}.items():
+        if not isinstance(cast("object", text), str):
+            raise WrongType(f"{what}={text!r} is not text")
     root, suffix = absolute(base), ext.lstrip(".").lower()
     if any(letter in suffix for letter in "/\\\0"):
         raise UsageError(f"ext={ext!r} is not a file suffix")
@@ -267,9 +270,21 @@ def output_path(base: PathLike, key: str, ext: str = "parquet") -> Path:
         raise PathEscape(key, root)
     if not all(segment.strip(".") for segment in segments):
         raise InvalidKey(key, "has an empty segment")
-    path = Path(below(root, f"{key}.{suffix}" if suffix else key, key))
+    name = "/".join(map(_short, segments))
+    path = Path(below(root, f"{name}.{suffix}" if suffix else name, key))
     _created(path.parent)
     return path
+
+
+_LONGEST, _KEPT = 240, 48  # bytes that leave room for suffixes, and characters that tell
+
+
+def _short(name: str) -> str:
+    """Return a file name that file systems take; a long one is cut and told apart by a digest."""
+    data = name.encode("utf-8", "surrogateescape")
+    if len(data) <= _LONGEST:
+        return name
+    return f"{name[:_KEPT]}~{hashlib.sha256(data).hexdigest()[:16]}"
 
 
 def _created(folder: Path) -> Path:

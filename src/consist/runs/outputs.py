@@ -8,7 +8,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -343,6 +343,9 @@ def capture_outputs(
         Outside an active run.
     """
     run = ws.active.require("capture_outputs")
+    for what, value in {"directory": directory, "pattern": pattern}.items():
+        if not is_path(cast("object", value)):
+            raise WrongType(f"{what}={value!r} is not a path or pattern")
     capture = DirectoryCapture(local_path(ws, directory), pattern, recursive=recursive)
     result = OutputCapture([])
     try:
@@ -371,6 +374,8 @@ def run_artifact_dir(ws: Workspace, run: Any = None) -> Path:
     from consist.runs.lifecycle import folder_of
 
     if run is not None:
+        if not hasattr(run, "to_record"):
+            raise WrongType(f"run is {a_kind(run)}, not a Run")
         return folder_of(ws, run.to_record(), allow_external=ws.allow_external_paths)
     active = ws.active.find()
     return ws.files.places.outputs if active is None else artifact_dir_of(ws, active)

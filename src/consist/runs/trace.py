@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from consist.active import ActiveRun, ActiveRunCacheOptions
 from consist.cache.lookup import Timing
-from consist.errors import NoActiveRun, RunAlreadyActive, RunStateError, WrongType, hint
+from consist.errors import NoActiveRun, RunAlreadyActive, RunStateError, WrongType, a_kind, hint
 from consist.models.record import RunDocument
 from consist.runs.arguments import RunArguments, RunRequest
 from consist.runs.declared import check_no_options
@@ -403,4 +403,7 @@ def suspend_cache_options(ws: Workspace) -> ActiveRunCacheOptions:
 
 def restore_cache_options(ws: Workspace, options: ActiveRunCacheOptions) -> None:
     """Put back what :func:`suspend_cache_options` returned."""
+    if not isinstance(cast("object", options), ActiveRunCacheOptions):
+        problem = WrongType(f"options is {a_kind(options)}, not ActiveRunCacheOptions")
+        raise hint(problem, "pass what suspend_cache_options returned")
     ws.active.require("restore_cache_options").cache_options = options
