@@ -277,6 +277,12 @@ def print_heading(text: str) -> None:
     _print(_text(text, "bold"))
 
 
+def print_text(text: str) -> None:
+    """Print text of a program, such as a traceback, line by line as it is."""
+    for line in text.split("\n"):
+        _print(_text(clean(line)))
+
+
 def print_tree(lines: Iterable[str]) -> None:
     """Print the lines of a tree; what is too long goes on below, between the branches."""
     width = _console().width

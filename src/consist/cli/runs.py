@@ -17,6 +17,7 @@ from consist.cli.render import (
     print_json,
     print_panel,
     print_table,
+    print_text,
 )
 from consist.errors import ConsistError, hint
 
@@ -133,10 +134,17 @@ def show(
             print_json(_brief(run, scenario) | _details(run) | {"config": config})
             return
         print_panel("Run", _facts(run, scenario))
-        for title, document in (("Configuration", config), ("Metadata", run.meta)):
+        meta = {name: value for name, value in run.meta.items() if name not in _SHOWN_APART}
+        for title, document in (("Configuration", config), ("Metadata", meta)):
             if document:
                 print_heading(title)
                 print_document(document)
+        if "traceback" in run.meta:
+            print_heading("Traceback")
+            print_text(run.meta["traceback"].rstrip())
+
+
+_SHOWN_APART = frozenset({"error", "partial_outputs", "traceback"})
 
 
 def known_run(tracker: Tracker, run_id: str) -> Run:
@@ -199,6 +207,8 @@ def _facts(run: Run, scenario: str | None) -> dict[str, object]:
         "Tags": ", ".join(run.tags),
         "Signature": run.signature and run.signature[:_SIGNATURE_LENGTH],
         "Cached from": run.meta.get("cache_source"),
+        "Error": run.meta.get("error"),
+        "Partial outputs": ", ".join(run.meta.get("partial_outputs", [])),
     }
 
 

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ logger = logging.getLogger("consist.runs")
 
 _REASONS_KEPT = 5
 _TRACEBACK_KEPT = 16_384
+_PACKAGE = str(Path(__file__).parents[1])
 
 
 # ---------------------------------------------------------------- begin
@@ -344,6 +346,9 @@ def _error_meta(error: BaseException | None) -> dict[str, str]:
     import traceback
 
     told = traceback.TracebackException.from_exception(error)
+    ours = list(takewhile(lambda frame: frame.filename.startswith(_PACKAGE), told.stack))
+    if len(ours) < len(told.stack):  # what led to the user's code says nothing about it
+        del told.stack[: len(ours)]
     return {
         "error": storable(str(told)) or type(error).__name__,
         "traceback": storable("".join(told.format()))[-_TRACEBACK_KEPT:],

@@ -1,5 +1,6 @@
 """``consist runs``, ``show`` and ``summary``."""
 
+import re
 from typing import get_args
 
 import pytest
@@ -104,6 +105,18 @@ def test_show_means_the_latest_attempt_and_tells_its_number(consist, called_json
     shown = consist("show", "base").stdout
     assert "Attempt" in shown
     assert "base~2" in shown
+
+
+def test_show_of_a_failed_run_tells_its_error_and_where_it_came_from(consist, called_json):
+    (failed,) = called_json("runs", "--status", "failed")
+    shown = consist("show", failed["id"]).stdout
+    facts, _, rest = shown.partition("Metadata")
+    metadata, _, traceback = rest.partition("Traceback")
+    assert re.search(r"Error +no ", facts)
+    assert "traceback" not in metadata
+    assert "in broken\n" in traceback
+    assert "runs/run.py" not in traceback
+    assert called_json("show", failed["id"])["meta"]["error"] == "no"
 
 
 def test_show_of_a_hit_tells_where_it_came_from(consist, called_json, project):
