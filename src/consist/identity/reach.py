@@ -67,12 +67,15 @@ class Reach(NamedTuple):
         What could not be followed.
     live : tuple of Live
         Constants that count by their values.
+    text : str
+        Digest of parts and packages, which stay the same while the code is loaded.
     """
 
     parts: Mapping[str, str]
     packages: Mapping[str, str]
     unresolved: tuple[str, ...]
     live: tuple[Live, ...]
+    text: str
 
     def values(self) -> dict[str, str | None]:
         """Return the constants as they are now."""
@@ -90,8 +93,7 @@ class Reach(NamedTuple):
 
     def digest(self, values: Mapping[str, str | None]) -> str:
         """Return the digest of everything that is reached."""
-        parts = sorted({**self.parts, **{k: v or "?" for k, v in values.items()}}.items())
-        return digest("reach", parts, sorted(self.packages.items()))
+        return digest("reach", self.text, [(name, value or "?") for name, value in values.items()])
 
 
 def reach_of(place: Place, carried: Iterable[Any] = ()) -> Reach:
@@ -116,7 +118,8 @@ def reach_of(place: Place, carried: Iterable[Any] = ()) -> Reach:
         MappingProxyType(walk.parts),
         MappingProxyType(packages),
         tuple(sorted(walk.unresolved)),
-        tuple(walk.live.values()),
+        tuple(walk.live[label] for label in sorted(walk.live)),
+        digest("reach", sorted(walk.parts.items()), sorted(packages.items())),
     )
 
 

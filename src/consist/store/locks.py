@@ -64,6 +64,18 @@ def try_flock(descriptor: int, mode: int = fcntl.LOCK_EX) -> bool:
     return True
 
 
+def is_locked(path: str) -> bool:
+    """Whether somebody holds the lock of a file, asked without writing anything."""
+    try:
+        descriptor = open_guarded(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return not try_flock(descriptor, fcntl.LOCK_SH)
+    finally:
+        close_guarded(descriptor)
+
+
 @cache
 def locks_work(folder: str) -> bool:
     """Whether advisory locks exclude anybody in ``folder``, tried on a file of its own."""

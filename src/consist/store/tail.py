@@ -134,7 +134,9 @@ class Tail:
         if journal.token not in self._owners:
             self._owners[journal.token] = owner_of(journal.path)
         owner = self._owners[journal.token]
-        return owner is not None and locks.has_ended(owner)
+        # The same number may be another process in another container of this name.
+        gone = owner is not None and locks.has_ended(owner)
+        return gone and not locks.is_locked(str(journal.path))
 
     def _store(self, connection: DuckDBPyConnection, batch: Batch) -> None:
         self._tables.store(connection, batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from consist.errors import StoreLocked
+from consist.store import locks
 from tests.unit.store.children import child, finish, holding, start
 from tests.unit.store.worlds import document, ids, merged, open_store, record
 
@@ -284,3 +286,16 @@ with store.database.alone(1.0):
     with child(code, tmp_path) as holder, pytest.raises(StoreLocked) as error:
         ids(existing)
     assert f"process {holder.pid}" in str(error.value)
+
+
+def test_asking_whether_a_file_is_locked_takes_and_writes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    assert not locks.is_locked(str(path))
+    path.write_text("")
+    assert not locks.is_locked(str(path))
+    holder = locks.open_guarded(str(path), os.O_RDWR)
+    assert locks.try_flock(holder)
+    assert locks.is_locked(str(path))
+    locks.close_guarded(holder)
+    assert not locks.is_locked(str(path))
+    assert [item.name for item in tmp_path.iterdir()] == ["journal"]
