@@ -80,8 +80,8 @@ class ActiveRun:
         What a header knows of the runs that ended under it.
     facets : dict
         Facets that the run gave to artifacts, by artifact id.
-    updated : set of str
-        Ids of linked artifacts whose metadata the run changed.
+    news : dict
+        What the run said of artifacts that were recorded before, by artifact id.
     """
 
     workspace: Any
@@ -103,9 +103,12 @@ class ActiveRun:
     steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     confirmed: set[str] = field(default_factory=set[str])
     facets: dict[str, ArtifactFacetRecord] = field(default_factory=dict[str, ArtifactFacetRecord])
-    updated: set[str] = field(default_factory=set[str])
+    news: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     artifact_dir: Path | None = None
     written_size: int = 0
+    _given_back: dict[str, dict[str, list[ArtifactRecord]]] = field(
+        default_factory=dict[str, dict[str, list[ArtifactRecord]]]
+    )
     _places: dict[Place, str] = field(default_factory=dict[Place, str])
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -118,12 +121,9 @@ class ActiveRun:
         """Return everything that is known of the run now."""
         names = {a.id: name for name, a in self.named.items() if name != a.key}
         extra = self.extra
-        if names or self.facets or self.updated:
+        if names or self.facets or self.news:
             extra = replace(
-                extra,
-                input_names=names,
-                artifact_facets=dict(self.facets),
-                updated=tuple(sorted(self.updated)),
+                extra, input_names=names, artifact_facets=dict(self.facets), news=dict(self.news)
             )
         return RunDocument(
             run=self.record,
@@ -133,6 +133,18 @@ class ActiveRun:
             facet=self.facet,
             extra=extra,
         )
+
+    def given_back(self, direction: Direction) -> dict[str, list[ArtifactRecord]]:
+        """Return what a hit gives back, by id and by key."""
+        if direction not in self._given_back:
+            found: dict[str, list[ArtifactRecord]] = {}
+            hit = self.hit
+            known = () if hit is None else hit.inputs if direction == "input" else hit.outputs
+            for artifact in known:
+                found.setdefault(artifact.id, []).append(artifact)
+                found.setdefault(artifact.key, []).append(artifact)
+            self._given_back[direction] = found
+        return self._given_back[direction]
 
     def logged_at(self, location: Place) -> ArtifactRecord | None:
         """Return what this run logged last at a location."""

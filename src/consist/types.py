@@ -78,9 +78,7 @@ CacheMode: TypeAlias = Literal["reuse", "overwrite", "readonly", "skip_check"]
 CacheHydration: TypeAlias = Literal[
     "metadata", "inputs-missing", "outputs-requested", "outputs-all"
 ]
-CodeIdentityMode: TypeAlias = Literal[
-    "repo_git", "callable_module", "callable_source", "callable_deps"
-]
+CodeIdentityMode: TypeAlias = Literal["repo_git", "callable_module", "callable_source"]
 OutputPolicy: TypeAlias = Literal["warn", "error", "ignore"]
 InputBinding: TypeAlias = Literal["loaded", "paths", "none"]
 DirectionName: TypeAlias = Literal["input", "output"]
@@ -133,8 +131,7 @@ class CacheOptions:
         ``"lazy"`` (default, alias ``"none"``) trusts the record; ``"eager"`` (alias ``"strict"``)
         demands that every output exists or was ingested.
     code_identity : str, optional
-        ``"repo_git"`` (default), ``"callable_module"``, ``"callable_source"`` or
-        ``"callable_deps"``: the callable and all of the project's own code that it reaches.
+        ``"repo_git"`` (default), ``"callable_module"`` or ``"callable_source"``.
     code_identity_extra_deps : iterable of path, optional
         Files whose content counts as code.
     """

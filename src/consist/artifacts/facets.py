@@ -80,3 +80,8 @@ def facet_meta(facet: ArtifactFacetRecord | None) -> Mapping[str, Any]:
         "artifact_facet_schema_version": facet.how.schema_version,
     }
     return {name: value for name, value in named.items() if value is not None}
+
+
+def facet_keys(meta: Mapping[str, Any]) -> dict[str, None]:
+    """Return what has to be taken back of metadata when their artifact gets another facet."""
+    return {name: None for name in meta if name.startswith("artifact_facet_")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,21 +18,24 @@ def cached(
     ws: Workspace, run: ActiveRun, item: Item, direction: Direction
 ) -> ArtifactRecord | None:
     """Return the cached artifact that ``item`` is, or end the hit if it is something else."""
-    hit = run.hit
-    if hit is None:
+    if run.hit is None:
         return None
-    known = hit.outputs if direction == "output" else (*hit.inputs, *run.inputs.values())
-    for record in known:
-        if _is_meant(record, item) and _agrees(ws, record, item):
+    for record in _meant(run, item, direction):
+        if _agrees(ws, record, item):
             run.confirmed.add(record.id)
             return record
     demote(run)
     return None
 
 
-def _is_meant(record: ArtifactRecord, item: Item) -> bool:
-    linked = isinstance(item, Linked) and item.record.id == record.id
-    return linked or record.key == item.key
+def _meant(run: ActiveRun, item: Item, direction: Direction) -> Iterable[ArtifactRecord]:
+    """Yield what is given back under the key of ``item``, and an artifact that it is itself."""
+    known = run.given_back(direction)
+    if isinstance(item, Linked):
+        yield from known.get(item.record.id, ())
+    yield from known.get(item.key, ())
+    if direction == "input" and item.key in run.named:
+        yield run.named[item.key]
 
 
 def _agrees(ws: Workspace, record: ArtifactRecord, item: Item) -> bool:

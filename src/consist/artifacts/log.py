@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from consist.active import ActiveRun
 from consist.artifacts.describe import describe
-from consist.artifacts.facets import artifact_facet, facet_meta
+from consist.artifacts.facets import artifact_facet, facet_keys, facet_meta
 from consist.artifacts.hits import cached
 from consist.artifacts.items import Item, Linked, Named, item_of
 from consist.artifacts.keys import check_key
@@ -100,8 +100,9 @@ def log_artifact(
     facet_index : bool, default False
         Whether the values of the facet can be asked for one by one.
     **meta : Any
-        Free metadata of the artifact. An artifact that was recorded before takes them in as well,
-        so that they are seen by everyone who asks for it.
+        Free metadata of the artifact. An artifact that was recorded before takes them in, so
+        that they are seen by everyone who asks for it; of two values of one name, the later
+        counts.
 
     Returns
     -------
@@ -310,39 +311,52 @@ def log_all(
         kept = [cached(ws, run, item, direction) for item in items]
         files = [i for i, k in zip(items, kept, strict=True) if k is None and isinstance(i, Named)]
         described = iter(describe(ws, run, files, direction))
+        news: dict[str, dict[str, Any]] = {}
         records = [
-            known
-            or _noted(run, _linked(i, direction) if isinstance(i, Linked) else next(described), i)
-            for i, known in zip(items, kept, strict=True)
+            _noted(run, news, known or _linked(ws, item, direction) or next(described), item)
+            # A cached output is given back as it was recorded.
+            if known is None or direction == "input"
+            else known
+            for item, known in zip(items, kept, strict=True)
         ]
         for item, record in zip(items, records, strict=True):
             run.add(record, direction, item.name if isinstance(item, Linked) else None)
         if announce and run.persisted and records:
-            _announce(ws, run, records, direction)
+            _announce(ws, run, records, direction, news)
     return records
 
 
-def _linked(item: Linked, direction: Direction) -> ArtifactRecord:
+def _linked(ws: Workspace, item: Item, direction: Direction) -> ArtifactRecord | None:
     """Return the artifact itself; as an output under another key, a record of its own."""
-    record = item.record
+    if not isinstance(item, Linked):
+        return None
+    latest = ws.store.located(item.record.location)
+    record = latest if latest is not None and latest.id == item.record.id else item.record
     if direction == "input" or item.key == record.key:
         return record
     return replace(record, id=new_uuid(), key=check_key(item.key), created_at=datetime.now(UTC))
 
 
-def _noted(run: ActiveRun, record: ArtifactRecord, item: Item) -> ArtifactRecord:
+def _noted(
+    run: ActiveRun, news: dict[str, dict[str, Any]], record: ArtifactRecord, item: Item
+) -> ArtifactRecord:
     """Note what is said of an artifact; one that was recorded before takes the news in."""
     if item.facet is not None:
         run.facets[record.id] = item.facet
-    said = {**item.meta, **facet_meta(item.facet)}
-    news = {name: value for name, value in said.items() if record.meta.get(name, _NEW) != value}
-    if not news:
+    earlier = facet_keys(record.meta) if item.facet is not None else {}
+    said = {**item.meta, **earlier, **facet_meta(item.facet)}
+    told = {name: value for name, value in said.items() if record.meta.get(name, _NEW) != value}
+    if not told:
         return record
-    record = replace(record, meta={**record.meta, **news})
-    run.updated.add(record.id)
+    record = replace(record, meta={**record.meta, **told})
+    for known in (news, run.news):
+        known[record.id] = {**known.get(record.id, {}), **told}
     for side in (run.inputs, run.outputs):
         if record.id in side:
             side[record.id] = record
+    for name in {item.key, record.key}:
+        if name in run.named and run.named[name].id == record.id:
+            run.named[name] = record
     return record
 
 
@@ -350,12 +364,15 @@ _NEW = object()
 
 
 def _announce(
-    ws: Workspace, run: ActiveRun, records: Sequence[ArtifactRecord], direction: Direction
+    ws: Workspace,
+    run: ActiveRun,
+    records: Sequence[ArtifactRecord],
+    direction: Direction,
+    news: dict[str, dict[str, Any]],
 ) -> None:
     ids = {record.id for record in records}
     facets = {i: run.facets[i] for i in ids & run.facets.keys()}
-    updated = tuple(sorted(ids & run.updated))
-    event = LogEvent(run.record.uid, run.run_id, direction, tuple(records), facets, updated)
+    event = LogEvent(run.record.uid, run.run_id, direction, tuple(records), facets, news)
     ws.store.amend(event)
     count = len(run.inputs) + len(run.outputs)
     # Rewritten whenever it has doubled, so that many single calls stay linear together.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from consist.models.record import ArtifactRecord, RunDocument
+from consist.models.record import ArtifactRecord, RunDocument, replace
 
 if TYPE_CHECKING:
     from consist.workspace import Workspace
@@ -80,9 +80,19 @@ def find(ws: Workspace, question: Question, timing: Timing) -> Answer:
             reason = objection(ws, candidate, question)
             timing.lap("validate")
             if reason is None:
-                return Answer(candidate, matched)
+                return Answer(_with_news(ws, candidate), matched)
             rejected.append(f"{candidate.run.id}: {reason}")
     return Answer(rejected=tuple(dict.fromkeys(rejected)))
+
+
+def _with_news(ws: Workspace, source: RunDocument) -> RunDocument:
+    """Return a run with what was said of its outputs since it was recorded."""
+    found = [(output, ws.store.located(output.location)) for output in source.outputs]
+    outputs = tuple(
+        latest if latest is not None and latest.id == output.id else output
+        for output, latest in found
+    )
+    return source if outputs == source.outputs else replace(source, outputs=outputs)
 
 
 def _signatures(question: Question) -> Iterable[tuple[str, str]]:

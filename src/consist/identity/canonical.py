@@ -42,8 +42,6 @@ VERSIONS = {
     "code": 1,
     "bytecode": 1,
     "source": 1,
-    "definition": 1,
-    "reach": 1,
     "repo": 1,
     "directory": 1,
     "fast": 1,

@@ -65,16 +65,13 @@ class Carried(NamedTuple):
 NOTHING = Carried()
 
 
-def carried_values(fn: Callable[..., Any], met: list[Any] | None = None) -> Carried:
+def carried_values(fn: Callable[..., Any]) -> Carried:
     """Return what a callable carries at this moment.
 
     Parameters
     ----------
     fn
         A function, method, partial, class or object with ``__call__``.
-    met
-        Takes in the functions and classes that are met on the way, ``fn`` among them. Their
-        source does not count then, because the caller looks at it.
 
     Examples
     --------
@@ -86,13 +83,11 @@ def carried_values(fn: Callable[..., Any], met: list[Any] | None = None) -> Carr
     >>> sorted(carried_values(make(0.5)).values)
     ['closure.threshold', 'default.n']
     """
-    if met is not None:
-        met.append(fn)
     if type(fn) is FunctionType and not (
         fn.__closure__ or fn.__defaults__ or fn.__kwdefaults__ or hasattr(fn, "__wrapped__")
     ):
         return NOTHING
-    collector = _Collector(met)
+    collector = _Collector()
     collector.enter(fn, "", _MOST_LEVELS)
     return Carried(collector.values, tuple(sorted(collector.unseen)))
 
@@ -100,9 +95,8 @@ def carried_values(fn: Callable[..., Any], met: list[Any] | None = None) -> Carr
 class _Collector:
     """Walks through callables and what they carry, each of them once."""
 
-    def __init__(self, met: list[Any] | None) -> None:
+    def __init__(self) -> None:
         self.values: dict[str, str] = {}
-        self._met = met
         self.unseen: set[str] = set()
         self._entered: dict[int, object] = {}  # by id; the object keeps its id from being reused
 
@@ -114,9 +108,8 @@ class _Collector:
             self.unseen.add(f"{prefix}…")
             return
         self._entered[id(fn)] = fn
-        self._note(fn)
         if isinstance(fn, FunctionType) and hasattr(fn, "__wrapped__"):
-            own = code_source_digest(fn.__code__, fn.__globals__) if self._met is None else ""
+            own = code_source_digest(fn.__code__, fn.__globals__)
             self.values[f"{prefix}wrapper"] = f"callable {fn.__code__.co_qualname} {own}"
         for label, value in _parts(fn):
             self._collect(f"{prefix}{label}", value, room)
@@ -128,7 +121,6 @@ class _Collector:
         if isinstance(value, _CALLABLES):
             self._collect_callable(label, value, room)
         elif isinstance(value, type):
-            self._note(value)
             self.values[label] = f"class {module_name(value.__module__)}.{value.__qualname__}"
         elif isinstance(value, ModuleType):
             self.values[label] = f"module {value.__name__}"
@@ -139,19 +131,13 @@ class _Collector:
                 if callable(value):
                     self._collect_callable(label, value, room)
                 else:
-                    self._note(value.__class__)
                     self.unseen.add(label)
 
     def _collect_callable(self, label: str, value: Any, room: int) -> None:
         self.values[label] = f"callable {qualified_name(value)}"
-        if self._met is None:
-            with suppress(CodeIdentityUnavailableError):  # written in C: its name is all there is
-                self.values[label] += f" {source_digest(value)}"
+        with suppress(CodeIdentityUnavailableError):  # written in C: its name is all there is
+            self.values[label] += f" {source_digest(value)}"
         self.enter(value, f"{label}/", room - 1)
-
-    def _note(self, met: object) -> None:
-        if self._met is not None:
-            self._met.append(met)
 
 
 # ---------------------------------------------------------------- one callable

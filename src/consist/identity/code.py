@@ -6,14 +6,12 @@ mode                what counts
 ``repo_git``        the state of the project in git (:mod:`.repository`)
 ``callable_module`` the file, or notebook cell, that defines the callable
 ``callable_source`` the callable's own source
-``callable_deps``   the callable and all of the project's own code that it reaches (:mod:`.reach`)
 =================== ============================================================================
 
-In every mode count: the qualified name of the callable and its source, so that two of one name in
-one file are two, and that a notebook cell counts beside a repository (in ``callable_deps`` without
-comments and layout); what the callable carries (:mod:`.carried`); and the paths that the user adds.
-A ``with`` block has no callable. In its place stands the function, or the top level of the module,
-that the block stands in.
+In every mode count: the qualified name and the source of the callable itself, so that two of one
+name in one file are two, and that a notebook cell counts beside a repository; what the callable
+carries (:mod:`.carried`); and the paths that the user adds. A ``with`` block has no callable. In
+its place stands the function, or the top level of the module, that the block stands in.
 """
 
 from __future__ import annotations
@@ -22,13 +20,12 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from consist.errors import CodeIdentityUnavailableError, InputMissing, InvalidOption
 from consist.identity.canonical import digest
 from consist.identity.carried import NOTHING, Carried, carried_values
 from consist.identity.files import DigestFile, PathLike, digest_path
-from consist.identity.reach import Reach, reach_of
 from consist.identity.repository import nothing_excluded, repo_git
 from consist.identity.sources import (
     Place,
@@ -38,7 +35,7 @@ from consist.identity.sources import (
     source_digest,
 )
 
-MODES = ("repo_git", "callable_module", "callable_source", "callable_deps")
+MODES = ("repo_git", "callable_module", "callable_source")
 
 ExtraDeps = tuple[tuple[str, str], ...]
 
@@ -64,8 +61,6 @@ class CodeDigest(NamedTuple):
         What the callable carried at that moment.
     extra_deps : tuple of (str, str)
         Paths that the user added, with their digests.
-    reach : Reach or None
-        What the callable reaches, in mode ``callable_deps``.
     """
 
     digest: str
@@ -75,15 +70,6 @@ class CodeDigest(NamedTuple):
     source: str | None
     carried: Carried = NOTHING
     extra_deps: ExtraDeps = ()
-    reach: Reach | None = None
-
-
-class _Reached(NamedTuple):
-    """What was found once from some roots, which are held so that they keep their ids."""
-
-    reach: Reach
-    roots: list[Any]
-    values: dict[str, str | None]
 
 
 class CodeIdentity:
@@ -115,7 +101,6 @@ class CodeIdentity:
         self._repository: str | CodeIdentityUnavailableError | None = None
         # By id, since code objects that look alike are equal. Holding one keeps its id.
         self._known: dict[tuple[int, str, str], tuple[CodeType, CodeDigest]] = {}
-        self._reached: dict[tuple[int, ...], _Reached] = {}
 
     def of(self, place: Place, mode: str, extra: Iterable[PathLike] = ()) -> CodeDigest:
         """Return the identity of a callable, or of the block that a frame stands in.
@@ -131,8 +116,6 @@ class CodeIdentity:
         """
         if mode not in MODES:
             raise InvalidOption("code_identity", mode, MODES)
-        if mode == "callable_deps":
-            return self._by_reach(place, extra_deps(extra, self.project_root, self._digest_path))
         bare = self._bare(place, mode)
         carried = NOTHING if isinstance(place, FrameType) else carried_values(place)
         added = extra_deps(extra, self.project_root, self._digest_path)
@@ -140,29 +123,6 @@ class CodeIdentity:
             return bare
         found = code_digest(mode, bare.value, bare.name, bare.source, carried, added)
         return bare._replace(digest=found, carried=carried, extra_deps=added)
-
-    def _by_reach(self, place: Place, added: ExtraDeps) -> CodeDigest:
-        met: list[Any] = []
-        carried = NOTHING if isinstance(place, FrameType) else carried_values(place, met)
-        reach, values = self._reach(place, met)
-        value, name = reach.digest(values), qualified_name(place)
-        found = code_digest("callable_deps", value, name, None, carried, added)
-        return CodeDigest(found, "callable_deps", value, name, None, carried, added, reach)
-
-    def _reach(self, place: Place, met: list[Any]) -> tuple[Reach, dict[str, str | None]]:
-        """Return what a callable reaches, looked for once, and the constants in it as they are."""
-        roots = [code_of(place) or place, *(code_of(one) or one for one in met if callable(one))]
-        key = tuple(map(id, roots))
-        known = self._reached.get(key)
-        if known is not None:
-            values = known.reach.values()
-            if known.reach.is_complete(values, known.values):
-                return known.reach, values
-        reach = reach_of(place, met)
-        if len(self._reached) >= _MOST_REMEMBERED:
-            self._reached.clear()
-        found = self._reached[key] = _Reached(reach, roots, reach.values())
-        return reach, found.values
 
     def repository(self) -> str:
         """Return the state of the project in git, taken once.

@@ -34,9 +34,15 @@ class LoadedSources:
         self._root = os.path.join(os.path.realpath(project_root), "")  # noqa: PTH118
         self._seen: dict[str, _Source] = {}
         self._elsewhere: set[str] = set()
+        self._count = 0
 
-    def look(self) -> bool:
+    def look(self, *, thorough: bool = False) -> bool:
         """Take in modules that were loaded since the last look.
+
+        Parameters
+        ----------
+        thorough : bool, default False
+            Look at every module, even if there are as many as at the last look.
 
         Returns
         -------
@@ -45,8 +51,11 @@ class LoadedSources:
             file as it is.
         """
         reloaded = False
-        for name, module in list(sys.modules.items()):
-            if name in self._elsewhere:
+        every = thorough or len(sys.modules) != self._count
+        self._count = len(sys.modules)
+        for name in list(sys.modules if every else self._seen):
+            module = sys.modules.get(name)
+            if module is None or name in self._elsewhere:
                 continue
             known, spec = self._seen.get(name), getattr(module, "__spec__", None)
             if known is not None and known.spec is spec:

@@ -139,8 +139,8 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Names that inputs were given under, by artifact id, where they are not their keys.
     artifact_facets : dict
         Facets that the run gave to artifacts, by artifact id.
-    updated : tuple of str
-        Ids of linked artifacts whose metadata this run changed; the record here is the new one.
+    news : dict
+        What the run said of artifacts that were recorded before: metadata by artifact id.
     """
 
     content_signature: str | None = None
@@ -154,7 +154,7 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     process: ProcessRecord | None = None
     input_names: dict[str, str] = {}
     artifact_facets: dict[str, ArtifactFacetRecord] = {}
-    updated: tuple[str, ...] = ()
+    news: dict[str, dict[str, Any]] = {}
 
 
 class RunDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,7 +194,7 @@ class RunEvent(msgspec.Struct, frozen=True, tag="run", tag_field="kind"):
 class LogEvent(msgspec.Struct, frozen=True, tag="log", tag_field="kind", omit_defaults=True):
     """Artifacts were logged into a run that is still active.
 
-    ``facets`` and ``updated`` are of these artifacts; see :class:`Extra`.
+    ``facets`` and ``news`` are of these artifacts; see :class:`Extra`.
     """
 
     uid: str
@@ -202,7 +202,7 @@ class LogEvent(msgspec.Struct, frozen=True, tag="log", tag_field="kind", omit_de
     direction: Direction
     artifacts: tuple[ArtifactRecord, ...]
     facets: dict[str, ArtifactFacetRecord] = {}
-    updated: tuple[str, ...] = ()
+    news: dict[str, dict[str, Any]] = {}
 
 
 class RowEvent(msgspec.Struct, frozen=True, tag="row", tag_field="kind"):

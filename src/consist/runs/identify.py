@@ -67,6 +67,8 @@ def identify(ws: Workspace, request: RunRequest) -> Identity:
     used = resolve_inputs(ws, request.inputs)
     if not ws.keeps:
         return Identity(used=used)
+    if ws.loaded.look():
+        ws.identity.refresh()
     code, notes = _code(ws, request)
     extra = _identity_inputs(ws, request.identity_inputs)
     config = identity.config_digest(
@@ -187,8 +189,6 @@ def _code(ws: Workspace, request: RunRequest) -> tuple[CodeDigest, dict[str, Any
         notes["code_identity_fallback"] = fallback
     if request.cache.extra_deps:
         notes["code_identity_extra_deps"] = list(request.cache.extra_deps)
-    if code.reach is not None and code.reach.unresolved:
-        notes["code_identity_unresolved"] = list(code.reach.unresolved)
     if code.carried.unseen:
         notes["code_identity_unseen"] = list(code.carried.unseen)
     return code, notes

@@ -17,6 +17,7 @@ from consist.errors import RunAlreadyActive
 from consist.identity import plain
 from consist.models.record import (
     Extra,
+    Raw,
     RunDocument,
     RunRecord,
     encode,
@@ -53,6 +54,11 @@ def _claim(ws: Workspace, request: RunRequest, scenario: str | None) -> Claim:
     return ws.store.claim(request.run_id)
 
 
+def _stored_config(ws: Workspace, config: Any) -> Raw:
+    """Return a config as the snapshot holds it; nothing where no run is kept."""
+    return raw(plain(config if config is not None and ws.keeps else {}, "config"))
+
+
 def _is_kept(ws: Workspace, request: RunRequest) -> bool:
     return ws.keeps and request.cache.mode != "readonly"
 
@@ -61,18 +67,6 @@ def _check_not_active(ws: Workspace, requested_id: str) -> None:
     for run in ws.active:
         if run.record.requested_id == requested_id:
             raise RunAlreadyActive(run.run_id, requested_id)
-
-
-def open_run(
-    ws: Workspace,
-    request: RunRequest,
-    identity: Identity | None,
-    answer: Answer = NOTHING_FOUND,
-) -> ActiveRun:
-    """Begin a run: give it its id, make it the active one, and write its start."""
-    run = new_run(ws, request, identity, answer)
-    _start(ws, run)
-    return run
 
 
 @contextmanager
@@ -112,7 +106,7 @@ def new_run(
     run = ActiveRun(
         workspace=ws,
         record=_begun(ws, request, identity, answer, parent),
-        config=raw(plain(request.config if request.config is not None else {}, "config")),
+        config=_stored_config(ws, request.config),
         facet=None if request.facet is None else dict(request.facet),
         extra=_extra(request, identity, claimed=request.run_id is not None),
         hit=hit,
@@ -125,8 +119,7 @@ def new_run(
         allow_external=request.allow_external,
     )
     for item in () if identity is None else identity.used:
-        run.inputs[item.record.id] = item.record
-        run.named.setdefault(item.name or item.record.key, item.record)
+        run.add(item.record, "input", item.name)
     if hit is not None:
         run.outputs.update({artifact.id: artifact for artifact in hit.outputs})
     if parent is not None:
@@ -275,8 +268,7 @@ def log_meta(ws: Workspace, **kwargs: Any) -> None:
 _OWN_META = frozenset(
     {"hostname", "_physical_run_dir", "mounts", "cache_epoch", "cache_version", "stage", "phase",
      "artifact_dir", "declared_outputs", "cache_lookup", "cache_rejected", "code_identity",
-     "code_identity_extra_deps", "code_identity_fallback", "code_identity_unresolved",
-     "code_identity_unseen",
+     "code_identity_extra_deps", "code_identity_fallback", "code_identity_unseen",
      "consist_hash_inputs", "steps"}
 )  # fmt: skip
 
@@ -314,6 +306,7 @@ def close_run(
     The record comes first: when it is written, the run is remembered whatever happens next.
     """
     ended = now()
+    ws.active.pop(run)
     with run.lock:
         if status != "completed":
             demote(run)  # what was to be given back was not
@@ -327,7 +320,6 @@ def close_run(
         document = run.document()
         if run.hit is not None:
             document = replace(document, cached_run=raw(run.hit.run))
-    ws.active.pop(run)
     if run.is_manual:
         ws.memory["ended_run"] = document
     if not run.is_header:

@@ -279,8 +279,7 @@ def note_changed_code(ws: Workspace, run: ActiveRun) -> None:
     """
     if not ws.keeps:
         return
-    if ws.loaded.look():
-        ws.identity.refresh()
+    ws.loaded.look(thorough=True)
     changed = ws.loaded.changed()
     if changed:
         meta = {**run.record.meta, "code_changed_since_load": list(changed)}

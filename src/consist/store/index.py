@@ -84,8 +84,8 @@ class Index:
                     self._learn_document(document)
                 case LogEvent(direction="output", artifacts=artifacts):
                     self._learn_locations(artifacts)
-                case LogEvent(artifacts=artifacts, updated=updated):
-                    self._learn_updated(artifacts, updated)
+                case LogEvent(artifacts=artifacts, news=news):
+                    self._learn_news(artifacts, news)
                 case RowEvent(run=run):
                     self._learn_row(run)
             self._advance(token, position)
@@ -126,7 +126,7 @@ class Index:
             return
         self._learn_locations(document.outputs)
         self._learn_locations(a for a in document.inputs if a.run_id is None)
-        self._learn_updated(document.inputs, extra.updated)
+        self._learn_news(document.inputs, extra.news)
         if extra.supersedes:
             self._reject(extra.supersedes)
         if document.is_source:
@@ -154,10 +154,15 @@ class Index:
             numbers[run.attempt] = Attempt(run.attempt, run.uid, run.status)
             self._note("attempt", run.requested_id, run.attempt, run.uid, run.status)
 
-    def _learn_updated(self, artifacts: Iterable[ArtifactRecord], ids: tuple[str, ...]) -> None:
-        if ids:
-            known = frozenset(ids)
-            self._learn_locations(a for a in artifacts if a.id in known)
+    def _learn_news(
+        self, artifacts: Iterable[ArtifactRecord], news: Mapping[str, dict[str, Any]]
+    ) -> None:
+        """Take in what was said of artifacts that were recorded before."""
+        for artifact in artifacts if news else ():
+            known = self.located(artifact.location) if artifact.id in news else None
+            if known is not None and known.id == artifact.id:
+                meta = {**known.meta, **news[artifact.id]}
+                self._learn_locations([replace(known, meta=meta)])
 
     def _learn_locations(self, artifacts: Iterable[ArtifactRecord]) -> None:
         for artifact in artifacts:

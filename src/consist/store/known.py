@@ -68,6 +68,10 @@ class Known(Protocol):
         """Return the keys of a table's rows that belong to these runs."""
         ...
 
+    def artifact_meta(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return the metadata of artifacts as they are now, by id."""
+        ...
+
 
 def key_of(table: str, *ids: str) -> int:
     """Return the digest under which an id of a table is known."""
@@ -145,6 +149,10 @@ class StoredKeys:
         ).fetchone()
         return int(row[0]) if row else 0
 
+    def artifact_meta(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return the metadata of artifacts as they are now, by id."""
+        return artifact_meta(self._connection, self._database, ids)
+
     def rows_of(self, table: str, columns: tuple[str, ...], run_ids: Iterable[str]) -> Keys:
         """Return the keys of a table's rows that belong to these runs."""
         found = self._connection.execute(
@@ -153,6 +161,18 @@ class StoredKeys:
             [_json(run_ids)],
         )
         return frozenset(found.fetchall())
+
+
+def artifact_meta(
+    connection: DuckDBPyConnection, schema: str, ids: Iterable[str]
+) -> dict[str, dict[str, Any]]:
+    """Return the metadata of artifacts in the tables of a schema, by id."""
+    found = connection.execute(
+        f"SELECT id, meta FROM {schema}.artifact WHERE id IN"
+        " (SELECT unnest(from_json(?::JSON, '[\"VARCHAR\"]')))",
+        [_json(ids)],
+    )
+    return {row[0]: msgspec.json.decode(row[1]) if row[1] else {} for row in found.fetchall()}
 
 
 def _json(values: Iterable[int] | Iterable[str]) -> str:

@@ -80,7 +80,13 @@ class Orphans:
 def _with_artifacts(document: RunDocument, event: LogEvent) -> RunDocument:
     side = "inputs" if event.direction == "input" else "outputs"
     known: tuple[ArtifactRecord, ...] = getattr(document, side)
-    return replace(document, **{side: (*known, *event.artifacts)})
+    logged = {artifact.id: artifact for artifact in (*known, *event.artifacts)}
+    extra = replace(
+        document.extra,
+        artifact_facets={**document.extra.artifact_facets, **event.facets},
+        news={**document.extra.news, **event.news},
+    )
+    return replace(document, extra=extra, **{side: tuple(logged.values())})
 
 
 def _interrupted(document: RunDocument) -> RunDocument:

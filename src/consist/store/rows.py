@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -48,13 +48,13 @@ REPLACED = frozenset({"run", "run_extra"})
 class Rows:
     """Rows by table and key, ready to be stored; later events win where rows are replaced.
 
-    ``updated`` are the ids of artifacts whose row is to take the place of an earlier one.
+    ``news`` are metadata to be merged into those of artifacts, by artifact id.
     """
 
     tables: dict[str, dict[tuple[Any, ...], Row]] = field(
         default_factory=dict[str, dict[tuple[Any, ...], Row]]
     )
-    updated: set[str] = field(default_factory=set[str])
+    news: dict[str, Row] = field(default_factory=dict[str, Row])
 
     def add(self, table: str, row: Row) -> None:
         """Take a row in."""
@@ -65,7 +65,9 @@ class Rows:
         else:
             rows.setdefault(key, row)
 
-    def add_event(self, event: Event, *, current: bool = True, first: bool = True) -> None:
+    def add_event(
+        self, event: Event, *, current: bool = True, first: bool = True, begins: bool = True
+    ) -> None:
         """Take in everything that one event says.
 
         Parameters
@@ -76,6 +78,9 @@ class Rows:
             Whether the row of its run is to be what the event says.
         first : bool
             Whether nothing of the run is stored yet.
+        begins : bool
+            Whether this is the first that is heard of what the run said of artifacts; later
+            documents repeat it, and others may have said something else meanwhile.
         """
         match event:
             case RunEvent(doc=document):
@@ -86,8 +91,11 @@ class Rows:
                 elif first:
                     self.tables.setdefault("run_extra", {}).setdefault((document.run.id,), extra)
                 self._add_parts(document)
+                if begins:
+                    self._add_news(document.extra.news)
             case LogEvent(run_id=run_id, direction=direction, artifacts=artifacts):
-                self._add_artifacts(run_id, direction, artifacts, frozenset(event.updated))
+                self._add_artifacts(run_id, direction, artifacts)
+                self._add_news(event.news)
                 self._add_artifact_facets(artifacts, event.facets)
             case RowEvent(run=run):
                 if current:
@@ -95,9 +103,8 @@ class Rows:
 
     def _add_parts(self, document: RunDocument) -> None:
         run, extra = document.run, document.extra
-        updated = frozenset(extra.updated)
-        self._add_artifacts(run.id, "input", document.inputs, updated)
-        self._add_artifacts(run.id, "output", document.outputs, updated)
+        self._add_artifacts(run.id, "input", document.inputs)
+        self._add_artifacts(run.id, "output", document.outputs)
         if extra.artifact_facets:
             artifacts = (*document.inputs, *document.outputs)
             self._add_artifact_facets(artifacts, extra.artifact_facets)
@@ -108,19 +115,15 @@ class Rows:
                 leaf = {**ids, "key": key, **typed(value), "created_at": run.created_at}
                 self.add("run_config_kv", leaf)
 
+    def _add_news(self, news: Mapping[str, Mapping[str, Any]]) -> None:
+        for artifact_id, said in news.items():
+            self.news[artifact_id] = {**self.news.get(artifact_id, {}), **said}
+
     def _add_artifacts(
-        self,
-        run_id: str,
-        direction: Direction,
-        artifacts: Iterable[ArtifactRecord],
-        updated: Collection[str],
+        self, run_id: str, direction: Direction, artifacts: Iterable[ArtifactRecord]
     ) -> None:
         for artifact in artifacts:
-            if artifact.id in updated:
-                self.updated.add(artifact.id)
-                self.tables.setdefault("artifact", {})[(artifact.id,)] = _fields(artifact)
-            else:
-                self.add("artifact", _fields(artifact))
+            self.add("artifact", _fields(artifact))
             link = {"run_id": run_id, "artifact_id": artifact.id, "direction": direction}
             self.add("run_artifact_link", {**link, "is_implicit": False})
             if artifact.content_id is not None:

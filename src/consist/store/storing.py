@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from consist.models.record import Event
+from consist.models.record import Event, RunEvent
 from consist.store.known import HASHED, Known, KnownRun, key_of, keys_of
 from consist.store.naming import Settled, event_uid, settle
 from consist.store.rows import KEYS, Rows
@@ -50,9 +50,14 @@ def prepare(events: Iterable[Event], known: Known) -> Batch:
     present = known.present(keys)
     settled, stored = settle(listed, known, present)
     rows = Rows()
+    begun = set(stored)
     for event, current, _ in settled:
-        rows.add_event(event, current=current, first=event_uid(event) not in stored)
-    updated = [i for i in sorted(rows.updated) if key_of("artifact", i) in present]
+        uid = event_uid(event)
+        rows.add_event(event, current=current, first=uid not in stored, begins=uid not in begun)
+        if isinstance(event, RunEvent):
+            begun.add(uid)
+    updated = [i for i in sorted(rows.news) if key_of("artifact", i) in present]
+    _merge_news(rows, known.artifact_meta(updated) if updated else {})
     _drop_shared(rows, present)
     _drop_linked(rows, stored, known)
     ids = {row["id"] for row in rows.tables.get("run", {}).values()}
@@ -62,10 +67,20 @@ def prepare(events: Iterable[Event], known: Known) -> Batch:
     return Batch(settled, rows, replaced, extras, keys - present, updated)
 
 
+def _merge_news(rows: Rows, stored: Mapping[str, dict[str, Any]]) -> None:
+    """Let what is said of artifacts stand in their rows, beside what is known of them."""
+    artifacts = rows.tables.get("artifact", {})
+    for artifact_id, said in rows.news.items():
+        row = artifacts.get((artifact_id,))
+        if row is not None:
+            known = stored.get(artifact_id, row["meta"])
+            artifacts[artifact_id,] = {**row, "meta": {**known, **said}}
+
+
 def _drop_shared(rows: Rows, present: set[int]) -> None:
     for table, columns in HASHED.items():
         found = rows.tables.get(table, {})
-        again = rows.updated if table == "artifact" else ()
+        again = rows.news if table == "artifact" else ()
         rows.tables[table] = {
             key: row
             for key, row in found.items()

@@ -17,7 +17,7 @@ from consist.store import locks
 from consist.store.database import ALIAS, Database
 from consist.store.folder import JournalFolder
 from consist.store.journals import Journal, list_journals, owner_of, read_entries
-from consist.store.known import Keys, KnownRun, StoredKeys
+from consist.store.known import Keys, KnownRun, StoredKeys, artifact_meta
 from consist.store.migrations import check_version, store_values
 from consist.store.orphans import Orphans
 from consist.store.storing import BY_RUN, Batch, prepare
@@ -163,6 +163,7 @@ class _TailKeys:
 
     def __init__(self, stored: StoredKeys | None = None) -> None:
         self._stored = stored
+        self._connection: DuckDBPyConnection | None = None
         self._keys: set[int] = set()
         self._runs: dict[str, KnownRun] = {}
         self._uids: dict[str, str] = {}
@@ -171,9 +172,14 @@ class _TailKeys:
 
     def use(self, connection: DuckDBPyConnection) -> _TailKeys:
         """Use another cursor of the same instance from now on."""
+        self._connection = connection
         if self._stored is not None:
             self._stored = StoredKeys(connection, ALIAS)
         return self
+
+    def artifact_meta(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return the metadata of artifacts as they are now, by id."""
+        return {} if self._connection is None else artifact_meta(self._connection, "main", ids)
 
     def take_in(self, batch: Batch) -> None:
         """Note what the tail holds from now on."""

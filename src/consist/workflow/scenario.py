@@ -27,7 +27,7 @@ from consist.identity import plain
 from consist.models.record import ArtifactRecord, Direction
 from consist.runs.arguments import GivenInput, RunArguments
 from consist.runs.declared import check_no_options
-from consist.runs.lifecycle import close_run, open_run, status_after
+from consist.runs.lifecycle import close_run, new_run, running, status_after
 from consist.runs.request import resolve_run_invocation, step_of
 from consist.runs.run import execute_run
 from consist.runs.trace import block_arguments, traced
@@ -196,9 +196,10 @@ class ScenarioContext:
         ws = self._workspace
         ws.check_writable("open a scenario")
         request = resolve_run_invocation(ws, self._arguments)
-        self._run = open_run(ws, request, None)
+        self._run = new_run(ws, request, None)
         self._run.listeners.append(self._sync)
-        return self
+        with running(ws, self._run):
+            return self
 
     def __exit__(
         self,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +214,129 @@ def test_what_is_said_of_an_own_output_that_is_read_again_reaches_both_sides(
         assert found["skim"].meta["note"] == "read back"
     tracker.store.sync()
     assert rows(tracker, "SELECT meta->>'note' FROM artifact") == [("read back",)]
+
+
+def said(tracker: Tracker, artifact: Artifact) -> dict[str, Any]:
+    found = tracker.get_artifact(artifact.id)
+    assert found is not None
+    return {name: value for name, value in found.meta.items() if name in {"a", "b", "c", "d"}}
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_what_several_runs_say_of_one_artifact_is_all_kept(
+    tracker: Tracker, skim: Path, merged: bool
+) -> None:
+    first = produced(tracker, skim)
+    tracker.begin_run("long", "m")
+    tracker.log_input(first, a=1, b=1)
+    with Tracker(tracker.run_dir, tracker.db_path) as other, other.start_run("short", "m"):
+        other.log_input(skim, "skim", b=2, c=2)
+    if merged:
+        tracker.store.sync()
+    assert said(tracker, first) == {"a": 1, "b": 2, "c": 2}
+    tracker.log_input(first, d=4)
+    tracker.end_run()
+    for _ in range(2):
+        assert said(tracker, first) == {"a": 1, "b": 2, "c": 2, "d": 4}
+        tracker.store.sync()
+
+
+def test_what_was_said_comes_back_from_snapshots(tmp_path: Path, skim: Path) -> None:
+    database = tmp_path / "p.duckdb"
+    with Tracker(tmp_path / "runs", database) as tracker:
+        first = produced(tracker, skim)
+        for name, value in (("a", 1), ("b", 2), ("c", 3)):
+            with tracker.start_run(f"reader_{name}", "m"):
+                tracker.log_input(first, **{name: value})
+    database.unlink()
+    shutil.rmtree(f"{database}.journal")
+    with Tracker(tmp_path / "runs", database) as tracker:
+        tracker.rebuild()
+        assert said(tracker, first) == {"a": 1, "b": 2, "c": 3}
+
+
+def test_a_hit_gives_back_outputs_with_what_was_said_of_them_since(
+    tracker: Tracker, skim: Path
+) -> None:
+    def step() -> Path:
+        return skim
+
+    first = tracker.run(step, outputs=["skim"]).outputs["skim"]
+    with tracker.start_run("reader", "m"):
+        tracker.log_input(first, checked=True)
+    again = tracker.run(step, outputs=["skim"])
+    assert again.cache_hit
+    assert again.outputs["skim"].meta["checked"] is True
+
+
+def test_another_facet_takes_the_place_of_the_first(tracker: Tracker, skim: Path) -> None:
+    with tracker.start_run("maker", "m"):
+        first = tracker.log_output(
+            skim, "skim", facet=SkimFacet(mode="car", period={}), facet_schema_version=1
+        )
+    with tracker.start_run("reader", "other"):
+        tracker.log_input(first, facet={"mode": "bus"})
+    found = tracker.get_artifact(first.id)
+    assert found is not None
+    assert found.meta["artifact_facet_namespace"] == "other"
+    assert found.meta["artifact_facet_schema"] is None
+    assert found.meta["artifact_facet_schema_version"] is None
+    stored = rows(
+        tracker,
+        "SELECT f.json->>'mode' FROM artifact a JOIN artifact_facet f"
+        " ON f.id = a.meta->>'artifact_facet_id'",
+    )
+    assert stored == [("bus",)]
+
+
+def test_what_is_said_of_an_input_inside_a_hit_is_kept(tracker: Tracker, skim: Path) -> None:
+    for number in (1, 2):
+        with tracker.trace("t", inputs={"skim": skim}):
+            tracker.log_input(skim, "skim", number=number)
+    assert tracker.find_runs()[0].meta["cache_hit"] is True
+    assert tracker.get_run_inputs(tracker.find_runs()[0].id)["skim"].meta["number"] == 2
+
+
+def test_the_context_of_a_run_sees_what_was_said(tracker: Tracker, skim: Path) -> None:
+    def step(ctx: Any) -> None:
+        ctx.log_input(skim, "skim", note="read")
+        assert ctx.inputs["skim"].meta["note"] == "read"
+
+    options = ExecutionOptions(inject_context=True, input_binding="none")
+    tracker.run(step, inputs={"skim": skim}, execution_options=options)
+
+
+KILLED = """
+import os
+from consist import Tracker
+
+tracker = Tracker("runs", "p.duckdb", project_root=".")
+for name in ("a", "b"):
+    open(name, "w").write(name)
+tracker.begin_run("r", "m")
+first = tracker.log_output("a", "a")
+tracker.log_output("b", "b", facet={"mode": "car"}, facet_index=True)
+tracker.log_input(first, extra=5)
+os._exit(9)
+"""
+
+
+def test_a_killed_run_keeps_what_it_said(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, check=False)
+    with Tracker(tmp_path / "runs", tmp_path / "p.duckdb") as tracker:
+        tracker.store.sync()
+        record = tracker.get_run_record("r")
+        assert record is not None
+        assert record.run.status == "interrupted"
+        assert [a.key for a in record.outputs] == ["a", "b"]
+        assert list(record.document.extra.artifact_facets) == [str(record.outputs[1].id)]
+    (tmp_path / "p.duckdb").unlink()
+    shutil.rmtree(tmp_path / "p.duckdb.journal")
+    with Tracker(tmp_path / "runs", tmp_path / "p.duckdb") as tracker:
+        tracker.rebuild()
+        assert values(tracker) == [("b", "mode", "str", "car")]
+        outputs = tracker.get_run_outputs("r")
+        assert outputs["a"].meta["extra"] == 5
 
 
 def test_a_hit_gives_back_its_artifact_whatever_is_said_of_it(tracker: Tracker, skim: Path) -> None:

@@ -238,3 +238,10 @@ def test_a_scenario_may_be_switched_off_for_itself(tracker: Tracker, raw: Path) 
     with use_tracker(tracker), consist.scenario("on", enabled=True):
         pass
     assert [run.id for run in tracker.find_runs()] == ["on"]
+
+
+def test_a_config_needs_no_identity_where_nothing_is_kept(off: Tracker) -> None:
+    seen: list[object] = []
+    thing = object()
+    off.run(lambda config: seen.append(config["thing"]), "s", config={"thing": thing})
+    assert seen == [thing]

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,3 +80,38 @@ def test_a_run_of_changed_code_is_noted_and_never_given_back(
         changed = tracker.run(step.step)
         assert changed.run.meta["code_changed_since_load"] == ["a_step_module.py"]
         assert not tracker.run(step.step).cache_hit
+
+
+RELOADS = """
+import importlib
+from pathlib import Path
+
+import helpers
+import steps
+from consist import Tracker
+
+with Tracker("runs", "p.duckdb", project_root=".") as tracker:
+    def once():
+        return tracker.run(steps.step).cache_hit
+    print(once(), once(), end=" ")
+    Path("helpers.py").write_text("def rate():\\n    return 22\\n")
+    print(once(), end=" ")  # what is loaded is still the old code
+    importlib.reload(helpers)
+    print(once(), once())
+"""
+
+
+def test_a_helper_that_was_loaded_anew_is_never_answered_by_what_the_old_one_did(
+    tmp_path: Path,
+) -> None:
+    # G-19
+    (tmp_path / "helpers.py").write_text("def rate():\n    return 1\n")
+    (tmp_path / "steps.py").write_text(
+        "import helpers\n\n\ndef step() -> None:\n    helpers.rate()\n"
+    )
+    for words in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", RELOADS], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "True", "True", "False", "True"]

@@ -250,7 +250,7 @@ def test_an_error_about_an_odd_file_name_comes_back_and_ends_the_run(
     assert run.meta["error"] == r"cannot read a\udcff.csv"
 
 
-@pytest.mark.parametrize("way", ["run", "trace", "start_run", "begin_run", "hit"])
+@pytest.mark.parametrize("way", ["run", "trace", "start_run", "begin_run", "hit", "scenario"])
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 def test_a_run_that_is_stopped_while_it_begins_is_ended(
     tracker: Tracker, way: str, kind: type[BaseException]
@@ -271,6 +271,9 @@ def test_a_run_that_is_stopped_while_it_begins_is_ended(
             tracker.run(quiet, "s", run_id="r")
         elif way == "begin_run":
             tracker.begin_run("r", "m")
+        elif way == "scenario":
+            with tracker.scenario("r"):
+                pass
         else:
             with tracker.trace("t", run_id="r") if way == "trace" else tracker.start_run("r", "m"):
                 pass
