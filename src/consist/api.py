@@ -18,7 +18,7 @@ from consist import artifacts
 from consist.active import ActiveRun, innermost, own_innermost
 from consist.errors import NoTracker, WrongType, a_kind, hint
 from consist.lazily import LazyRoom, LazyVerb
-from consist.runs import lifecycle, outputs
+from consist.runs import folders, frames, lifecycle, outputs
 from consist.runs import run as _run
 from consist.runs import trace as _trace
 from consist.types import (
@@ -234,11 +234,11 @@ log_artifact = on_current(artifacts.log_artifact)
 log_artifacts = on_current(artifacts.log_artifacts)
 log_input = on_current(artifacts.log_input)
 log_output = on_current(artifacts.log_output)
-log_dataframe = on_current(outputs.log_dataframe)
+log_dataframe = on_current(frames.log_dataframe)
 log_meta = on_current(lifecycle.log_meta)
 capture_outputs = on_current(outputs.capture_outputs)
-output_dir = on_current(outputs.output_dir)
-output_path = on_current(outputs.output_path)
+output_dir = on_current(folders.output_dir)
+output_path = on_current(folders.output_path)
 cached_artifacts = on_current(_trace.cached_artifacts)
 cached_output = on_current(_trace.cached_output)
 

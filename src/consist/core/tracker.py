@@ -16,7 +16,7 @@ from consist.formats import Formats
 from consist.hooks import Hooks
 from consist.identity import CodeIdentity, LoadedSources
 from consist.lazily import LazyRoom
-from consist.runs import lifecycle, outputs
+from consist.runs import folders, frames, lifecycle, outputs
 from consist.runs import run as _run
 from consist.runs.identify import is_not_code
 from consist.settings import Settings
@@ -189,12 +189,12 @@ run_subdir_fn, allow_external_paths, code_identity
     log_artifacts = artifacts.log_artifacts
     log_input = artifacts.log_input
     log_output = artifacts.log_output
-    log_dataframe = outputs.log_dataframe
+    log_dataframe = frames.log_dataframe
     log_meta = lifecycle.log_meta
     capture_outputs = outputs.capture_outputs
-    output_dir = outputs.output_dir
-    output_path = outputs.output_path
-    run_artifact_dir = outputs.run_artifact_dir
+    output_dir = folders.output_dir
+    output_path = folders.output_path
+    run_artifact_dir = folders.run_artifact_dir
 
     # ------------------------------------------------------------ inside a hit
 

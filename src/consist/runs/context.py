@@ -12,7 +12,8 @@ from consist.artifacts import load as _load
 from consist.artifacts import log_artifact, log_artifacts, log_input, log_output
 from consist.errors import NoActiveRun, UnknownKey
 from consist.files.places import output_dir, output_path
-from consist.runs.lifecycle import artifact_dir_of, log_meta
+from consist.runs.folders import artifact_dir_of
+from consist.runs.lifecycle import log_meta
 from consist.runs.outputs import OutputCapture, capture_outputs
 from consist.types import PathLike
 

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from consist.active import ActiveRun
-from consist.artifacts.items import Item, Linked, Named, local_path, plain_meta, recorded
+from consist.artifacts.items import Item, Linked, Named, local_path, recorded
 from consist.artifacts.keys import check_key, key_from
 from consist.artifacts.log import log_all
 from consist.errors import (
     OutputMismatch,
     OutputMissing,
     PathEscape,
-    UnsupportedFormat,
     UsageError,
     WrongType,
     a_kind,
@@ -28,24 +27,18 @@ from consist.errors import (
 )
 from consist.files.atomic import replacing
 from consist.files.capture import DirectoryCapture, capture_keys
-from consist.files.places import output_dir as _output_dir
 from consist.files.places import output_path as _output_path
 from consist.files.stamps import Stamp, mark_of
 from consist.formats.base import as_dataset, as_frame, is_array, is_frame
-from consist.models.record import ArtifactRecord, Direction
 from consist.runs.arguments import RunRequest
-from consist.runs.lifecycle import artifact_dir_of
+from consist.runs.folders import artifact_dir_of
 from consist.types import (
-    DIRECTIONS,
     PathLike,
-    check_option,
     is_mapping,
     is_path,
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from sqlmodel import SQLModel
     from typing_extensions import TypeIs
 
     from consist.formats import Driver
@@ -242,18 +235,18 @@ def _item(ws: Workspace, run: ActiveRun, key: str, value: Any) -> Item:
         problem = WrongType(f"output {key!r} is {a_kind(value)}, which has no format")
         raise hint(problem, "return a frame, a series, an xarray object, a path or an Artifact")
     path = _output_path(artifact_dir_of(ws, run), key, driver.suffixes[0])
-    _write(driver, _as_whole(value, key), path)
+    write_value(driver, as_whole(value, key), path)
     return Named(path=str(path), key=key, driver=driver.name)
 
 
-def _as_whole(value: Any, key: str) -> Any:
+def as_whole(value: Any, key: str) -> Any:
     """Return a series or array as a frame or Dataset, named by the key if it has no name."""
     if is_frame(value):
         return as_frame(value, key)
     return as_dataset(value, key) if is_array(value) else value
 
 
-def _write(driver: Driver, value: Any, path: Path, **options: Any) -> None:
+def write_value(driver: Driver, value: Any, path: Path, **options: Any) -> None:
     """Write a value so that the file is there whole or not at all."""
     with replacing(path) as temporary:
         driver.write(value, temporary, **options)
@@ -353,156 +346,3 @@ def capture_outputs(
     finally:
         records = log_all(ws, run, _captured(capture), "output")
         result.artifacts.extend(ws.artifact_of(record) for record in records)
-
-
-# ---------------------------------------------------------------- managed places
-
-
-def run_artifact_dir(ws: Workspace, run: Any = None) -> Path:
-    """Return the folder below ``run_dir`` where a run's outputs go by default.
-
-    Parameters
-    ----------
-    run : Run, optional
-        By default the active run; without one, the base of all of them.
-
-    Raises
-    ------
-    ValueError
-        If the folder would lie outside ``run_dir`` without ``allow_external_paths``.
-    """
-    from consist.runs.lifecycle import folder_of
-
-    if run is not None:
-        if not hasattr(run, "to_record"):
-            raise WrongType(f"run is {a_kind(run)}, not a Run")
-        return folder_of(ws, run.to_record(), allow_external=ws.allow_external_paths)
-    active = ws.active.find()
-    return ws.files.places.outputs if active is None else artifact_dir_of(ws, active)
-
-
-def output_dir(ws: Workspace, namespace: str | None = None) -> Path:
-    """Return the managed output folder of the active run, or one below it, and create it."""
-    return _output_dir(run_artifact_dir(ws), namespace)
-
-
-def output_path(ws: Workspace, key: str, ext: str = "parquet") -> Path:
-    """Return ``<managed folder>/<key>.<ext>`` of the active run, and create its parents.
-
-    Raises
-    ------
-    ValueError
-        If the path would leave the folder.
-    """
-    return _output_path(run_artifact_dir(ws), key, ext)
-
-
-def log_dataframe(
-    ws: Workspace,
-    df: pd.DataFrame,
-    key: str,
-    schema: type[SQLModel] | None = None,
-    direction: str = "output",
-    path: PathLike | None = None,
-    driver: str | None = None,
-    meta: dict[str, Any] | None = None,
-    profile_file_schema: bool | str = False,
-    file_schema_sample_rows: int | None = 1000,
-    **to_file_kwargs: Any,
-) -> Artifact:
-    """Write a frame to a file and record it.
-
-    Parameters
-    ----------
-    df : DataFrame
-        Data to keep.
-    key : str
-        Semantic name.
-    schema : type, optional
-        SQLModel class of its rows; ingestion with it is not supported yet.
-    direction : {"output", "input"}
-        How the run stands to it.
-    path : str or Path, optional
-        Where to write; by default ``<run_artifact_dir>/<key>.<suffix>``.
-    driver : str, optional
-        ``"parquet"`` (default), ``"csv"`` or another that writes frames; a suffix of ``path``
-        wins over the default.
-    meta : dict, optional
-        Metadata of the artifact.
-    profile_file_schema, file_schema_sample_rows
-        Not supported yet.
-    **to_file_kwargs : Any
-        Passed on to ``to_parquet`` or ``to_csv``.
-
-    Returns
-    -------
-    Artifact
-        Inside a cache hit, the cached artifact if the table is equal; nothing is left behind
-        then.
-
-    Raises
-    ------
-    RuntimeError
-        Outside an active run.
-    ValueError
-        If the driver does not write frames.
-    """
-    from consist.errors import NotSupportedYet
-
-    run = ws.active.require("log_dataframe")
-    check_option("direction", direction, DIRECTIONS)
-    for feature, value in {"schema": schema, "profile_file_schema": profile_file_schema}.items():
-        if value:
-            raise NotSupportedYet(f"{feature} of log_dataframe")
-    known_meta = plain_meta(meta or {})
-    writer = _frame_driver(ws, driver, path)
-    target = _target(ws, run, key, path, writer.suffixes[0])
-    way: Direction = "input" if direction == "input" else "output"
-    cached = _equal_cached(ws, run, key, df, way)
-    if cached is not None:
-        return ws.artifact_of(cached)
-    _write(writer, _as_whole(df, key), target, **to_file_kwargs)
-    item = Named(path=str(target), key=check_key(key), driver=writer.name, meta=known_meta)
-    return ws.artifact_of(log_all(ws, run, [item], way)[0])
-
-
-def _frame_driver(ws: Workspace, driver: str | None, path: PathLike | None) -> Driver:
-    if driver is None:
-        driver = "parquet" if path is None else ws.formats.infer_driver(os.fspath(path))
-    found = ws.formats.driver(driver)
-    if found.kind != "table":
-        writers = ", ".join(d.name for d in ws.formats.all().values() if d.kind == "table")
-        raise hint(UnsupportedFormat(driver, "write a DataFrame"), f"frames go to: {writers}")
-    return found
-
-
-def _target(ws: Workspace, run: ActiveRun, key: str, path: PathLike | None, suffix: str) -> Path:
-    if path is None:
-        return _output_path(artifact_dir_of(ws, run), check_key(key), suffix)
-    target = Path(local_path(ws, path))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return target
-
-
-def _equal_cached(
-    ws: Workspace, run: ActiveRun, key: str, df: Any, direction: Direction
-) -> ArtifactRecord | None:
-    """Return the cached output of a hit that holds the same table."""
-    if run.hit is None or direction == "input":
-        return None
-    for record in run.hit.outputs:
-        if record.key == key and _same_table(ws, record, df):
-            return record
-    return None
-
-
-def _same_table(ws: Workspace, record: ArtifactRecord, df: Any) -> bool:
-    path = ws.path_of(record)
-    driver = ws.formats.driver(record.driver)
-    if driver.kind != "table" or not path.exists():
-        return False
-    stored = driver.frame(path)
-    fresh = _as_whole(df, record.key)
-    if list(stored.columns) != list(fresh.columns) or len(stored) != len(fresh):
-        return False
-    return bool(stored.reset_index(drop=True).equals(fresh.reset_index(drop=True)))

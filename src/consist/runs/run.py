@@ -16,8 +16,9 @@ from consist.models.result import RunResult
 from consist.runs.arguments import RunArguments, RunRequest
 from consist.runs.bind import bind
 from consist.runs.context import RunContext
+from consist.runs.folders import artifact_dir_of
 from consist.runs.identify import Identity, identify
-from consist.runs.lifecycle import artifact_dir_of, close_run, new_run, running
+from consist.runs.lifecycle import close_run, new_run, running
 from consist.runs.outputs import check_missing, record_outputs, remains_recorded, watch
 from consist.runs.request import resolve_run_invocation
 from consist.types import (

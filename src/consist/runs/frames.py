@@ -1,0 +1,135 @@
+"""Frames that a user keeps with one call: written to a file, and recorded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from consist.active import ActiveRun
+from consist.artifacts.items import Named, local_path, plain_meta
+from consist.artifacts.keys import check_key
+from consist.artifacts.log import log_all
+from consist.errors import NotSupportedYet, UnsupportedFormat, hint
+from consist.files.places import output_path
+from consist.models.record import ArtifactRecord, Direction
+from consist.runs.folders import artifact_dir_of
+from consist.runs.outputs import as_whole, write_value
+from consist.types import DIRECTIONS, PathLike, check_option
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sqlmodel import SQLModel
+
+    from consist.formats import Driver
+    from consist.models.artifact import Artifact
+    from consist.workspace import Workspace
+
+
+def log_dataframe(
+    ws: Workspace,
+    df: pd.DataFrame,
+    key: str,
+    schema: type[SQLModel] | None = None,
+    direction: str = "output",
+    path: PathLike | None = None,
+    driver: str | None = None,
+    meta: dict[str, Any] | None = None,
+    profile_file_schema: bool | str = False,
+    file_schema_sample_rows: int | None = 1000,
+    **to_file_kwargs: Any,
+) -> Artifact:
+    """Write a frame to a file and record it.
+
+    Parameters
+    ----------
+    df : DataFrame
+        Data to keep.
+    key : str
+        Semantic name.
+    schema : type, optional
+        SQLModel class of its rows; ingestion with it is not supported yet.
+    direction : {"output", "input"}
+        How the run stands to it.
+    path : str or Path, optional
+        Where to write; by default ``<run_artifact_dir>/<key>.<suffix>``.
+    driver : str, optional
+        ``"parquet"`` (default), ``"csv"`` or another that writes frames; a suffix of ``path``
+        wins over the default.
+    meta : dict, optional
+        Metadata of the artifact.
+    profile_file_schema, file_schema_sample_rows
+        Not supported yet.
+    **to_file_kwargs : Any
+        Passed on to ``to_parquet`` or ``to_csv``.
+
+    Returns
+    -------
+    Artifact
+        Inside a cache hit, the cached artifact if the table is equal; nothing is left behind
+        then.
+
+    Raises
+    ------
+    RuntimeError
+        Outside an active run.
+    ValueError
+        If the driver does not write frames.
+    """
+    run = ws.active.require("log_dataframe")
+    check_option("direction", direction, DIRECTIONS)
+    for feature, value in {"schema": schema, "profile_file_schema": profile_file_schema}.items():
+        if value:
+            raise NotSupportedYet(f"{feature} of log_dataframe")
+    known_meta = plain_meta(meta or {})
+    writer = _frame_driver(ws, driver, path)
+    target = _target(ws, run, key, path, writer.suffixes[0])
+    way: Direction = "input" if direction == "input" else "output"
+    cached = _equal_cached(ws, run, key, df, way)
+    if cached is not None:
+        return ws.artifact_of(cached)
+    write_value(writer, as_whole(df, key), target, **to_file_kwargs)
+    item = Named(path=str(target), key=check_key(key), driver=writer.name, meta=known_meta)
+    return ws.artifact_of(log_all(ws, run, [item], way)[0])
+
+
+def _frame_driver(ws: Workspace, driver: str | None, path: PathLike | None) -> Driver:
+    if driver is None:
+        driver = "parquet" if path is None else ws.formats.infer_driver(os.fspath(path))
+    found = ws.formats.driver(driver)
+    if found.kind != "table":
+        writers = ", ".join(d.name for d in ws.formats.all().values() if d.kind == "table")
+        raise hint(UnsupportedFormat(driver, "write a DataFrame"), f"frames go to: {writers}")
+    return found
+
+
+def _target(ws: Workspace, run: ActiveRun, key: str, path: PathLike | None, suffix: str) -> Path:
+    if path is None:
+        return output_path(artifact_dir_of(ws, run), check_key(key), suffix)
+    target = Path(local_path(ws, path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+def _equal_cached(
+    ws: Workspace, run: ActiveRun, key: str, df: Any, direction: Direction
+) -> ArtifactRecord | None:
+    """Return the cached output of a hit that holds the same table."""
+    if run.hit is None or direction == "input":
+        return None
+    for record in run.hit.outputs:
+        if record.key == key and _same_table(ws, record, df):
+            return record
+    return None
+
+
+def _same_table(ws: Workspace, record: ArtifactRecord, df: Any) -> bool:
+    path = ws.path_of(record)
+    driver = ws.formats.driver(record.driver)
+    if driver.kind != "table" or not path.exists():
+        return False
+    stored = driver.frame(path)
+    fresh = as_whole(df, record.key)
+    if list(stored.columns) != list(fresh.columns) or len(stored) != len(fresh):
+        return False
+    return bool(stored.reset_index(drop=True).equals(fresh.reset_index(drop=True)))
