@@ -148,10 +148,9 @@ class EmbeddedStore:
         self._append(event, _encoded(event, run_id), run_id)
 
     def _append(self, event: Event, payload: bytes, run_id: str) -> None:
-        try:
-            decode_event(payload)  # what cannot be read again must not be acknowledged
-        except msgspec.ValidationError as error:
-            raise InvalidRecord(run_id, str(error)) from error
+        # What cannot be read again must not be acknowledged. A hit consists of what was read.
+        if not (isinstance(event, RunEvent) and event.doc.is_hit):
+            _check_readable(payload, run_id)
         with self._lock:
             if self._closed:
                 raise TrackerClosed("record a run")
@@ -342,6 +341,13 @@ class EmbeddedStore:
         self.index.abandon()
         with suppress(StoreError):
             self._open_parts(forked=True)
+
+
+def _check_readable(payload: bytes, run_id: str) -> None:
+    try:
+        decode_event(payload)
+    except msgspec.ValidationError as error:
+        raise InvalidRecord(run_id, str(error)) from error
 
 
 def _encoded(record: object, run_id: str) -> bytes:
