@@ -146,6 +146,17 @@ class ActiveRun:
             self._given_back[direction] = found
         return self._given_back[direction]
 
+    def demote(self) -> None:
+        """Turn a hit into an executing run, because its code did something else this time."""
+        hit, self.hit = self.hit, None
+        if hit is None:
+            return
+        for artifact in hit.outputs:
+            if artifact.id not in self.confirmed:
+                self.outputs.pop(artifact.id, None)
+        meta = {k: v for k, v in self.record.meta.items() if k not in {"cache_hit", "cache_source"}}
+        self.record = replace(self.record, meta={**meta, "demoted_from": hit.run.id})
+
     def logged_at(self, location: Place) -> ArtifactRecord | None:
         """Return what this run logged last at a location."""
         artifact_id = self._places.get(location, "")

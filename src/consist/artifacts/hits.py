@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from consist.active import ActiveRun
 from consist.artifacts.items import Item, Linked
-from consist.models.record import ArtifactRecord, Direction, replace
+from consist.models.record import ArtifactRecord, Direction
 
 if TYPE_CHECKING:
     from consist.workspace import Workspace
@@ -24,7 +24,7 @@ def cached(
         if _agrees(ws, record, item):
             run.confirmed.add(record.id)
             return record
-    demote(run)
+    run.demote()
     return None
 
 
@@ -48,15 +48,3 @@ def _agrees(ws: Workspace, record: ArtifactRecord, item: Item) -> bool:
     if not Path(item.path).exists() or record.hash is None:
         return True
     return ws.files.is_same(item.path, record.hash)
-
-
-def demote(run: ActiveRun) -> None:
-    """Turn a hit into an executing run, because its code did something else this time."""
-    hit, run.hit = run.hit, None
-    if hit is None:
-        return
-    for record in hit.outputs:
-        if record.id not in run.confirmed:
-            run.outputs.pop(record.id, None)
-    meta = {k: v for k, v in run.record.meta.items() if k not in {"cache_hit", "cache_source"}}
-    run.record = replace(run.record, meta={**meta, "demoted_from": hit.run.id})

@@ -99,7 +99,7 @@ def _kind(annotation: Any) -> str:
 
 
 def _alternatives(annotation: Any) -> list[Any]:
-    """Return what a union or ``Annotated`` is made of, without ``None``, and ``str`` of a path."""
+    """Return what a union or ``Annotated`` is made of, without the ``None`` and ``str`` in it."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
         return [annotation.__origin__]

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consist.active import ActiveRun, ActiveRunCacheOptions
-from consist.artifacts.hits import demote
 from consist.cache.lookup import NOTHING_FOUND, Answer
 from consist.errors import RunAlreadyActive
 from consist.identity import plain
@@ -309,7 +308,7 @@ def close_run(
     ws.active.pop(run)
     with run.lock:
         if status != "completed":
-            demote(run)  # what was to be given back was not
+            run.demote()  # what was to be given back was not
         values = {**run.record.meta, **(meta or {}), **_error_meta(error)}
         if status != "completed" and run.outputs:
             values["partial_outputs"] = sorted({a.key for a in run.outputs.values()})
