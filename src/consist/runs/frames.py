@@ -117,10 +117,8 @@ def _equal_cached(
     """Return the cached output of a hit that holds the same table."""
     if run.hit is None or direction == "input":
         return None
-    for record in run.hit.outputs:
-        if record.key == key and _same_table(ws, record, df):
-            return record
-    return None
+    known = run.given_back(direction).get(check_key(key), ())
+    return next((record for record in known if _same_table(ws, record, df)), None)
 
 
 def _same_table(ws: Workspace, record: ArtifactRecord, df: Any) -> bool:
