@@ -17,9 +17,9 @@ its place stands the function, or the top level of the module, that the block st
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, MappingProxyType
 from typing import NamedTuple
 
 from consist.errors import CodeIdentityUnavailableError, InputMissing, InvalidOption
@@ -61,6 +61,9 @@ class CodeDigest(NamedTuple):
         What the callable carried at that moment.
     extra_deps : tuple of (str, str)
         Paths that the user added, with their digests.
+    parts : mapping of str to str
+        What the value was made of: label, such as ``function pkg.steps.clean in pkg/steps.py``
+        → digest. It explains a miss and takes no part in the identity itself.
     """
 
     digest: str
@@ -70,6 +73,7 @@ class CodeDigest(NamedTuple):
     source: str | None
     carried: Carried = NOTHING
     extra_deps: ExtraDeps = ()
+    parts: Mapping[str, str] = MappingProxyType({})
 
 
 class CodeIdentity:

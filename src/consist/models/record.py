@@ -141,6 +141,8 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Facets that the run gave to artifacts, by artifact id.
     news : dict
         What the run said of artifacts that were recorded before: metadata by artifact id.
+    code_parts : dict
+        What the identity of the code was made of: label → digest. A hit has those of its source.
     """
 
     content_signature: str | None = None
@@ -155,6 +157,7 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     input_names: dict[str, str] = {}
     artifact_facets: dict[str, ArtifactFacetRecord] = {}
     news: dict[str, dict[str, Any]] = {}
+    code_parts: dict[str, str] = {}
 
 
 class RunDocument(msgspec.Struct, frozen=True, kw_only=True):

@@ -50,6 +50,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     signature: str | None = None
     content_signature: str | None = None
     meta: Mapping[str, Any] = {}
+    code_parts: Mapping[str, str] = {}
 
 
 def identify(ws: Workspace, request: RunRequest) -> Identity:
@@ -97,6 +98,7 @@ def identify(ws: Workspace, request: RunRequest) -> Identity:
         else identity.signature(code.digest, config, content),
         used=used,
         meta={**notes, **({"consist_hash_inputs": extra} if extra else {})},
+        code_parts=code.parts,
     )
 
 

@@ -107,7 +107,7 @@ def new_run(
         record=_begun(ws, request, identity, answer, parent),
         config=_stored_config(ws, request.config),
         facet=None if request.facet is None else dict(request.facet),
-        extra=_extra(request, identity, claimed=request.run_id is not None),
+        extra=_extra(request, identity, hit, claimed=request.run_id is not None),
         hit=hit,
         persisted=_is_kept(ws, request),
         is_header=request.header,
@@ -180,7 +180,9 @@ def _parent(ws: Workspace, request: RunRequest) -> ActiveRun | None:
     return ws.active.own()
 
 
-def _extra(request: RunRequest, identity: Identity | None, *, claimed: bool) -> Extra:
+def _extra(
+    request: RunRequest, identity: Identity | None, hit: RunDocument | None, *, claimed: bool
+) -> Extra:
     if identity is None:
         return Extra(reusable=False, claimed=claimed, facet=request.facet_record, block=True)
     return Extra(
@@ -190,6 +192,7 @@ def _extra(request: RunRequest, identity: Identity | None, *, claimed: bool) -> 
         input_digests={item.record.id: item.record.hash for item in identity.used},
         facet=request.facet_record,
         process=this_process(),
+        code_parts=dict(identity.code_parts) if hit is None else {},
     )
 
 
