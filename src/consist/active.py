@@ -76,6 +76,8 @@ class ActiveRun:
         Told of every logged artifact; a scenario's coupler is one.
     confirmed : set of str
         Ids of cached outputs that the code of a hit logged again.
+    sources : tuple of str or None
+        Source files that its identity was taken from; None if that is the whole project.
     steps : list of dict
         What a header knows of the runs that ended under it.
     facets : dict
@@ -101,6 +103,7 @@ class ActiveRun:
     allow_external: bool = False
     listeners: list[Listener] = field(default_factory=list[Listener])
     steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    sources: tuple[str, ...] | None = None
     confirmed: set[str] = field(default_factory=set[str])
     facets: dict[str, ArtifactFacetRecord] = field(default_factory=dict[str, ArtifactFacetRecord])
     news: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])

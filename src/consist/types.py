@@ -78,7 +78,9 @@ CacheMode: TypeAlias = Literal["reuse", "overwrite", "readonly", "skip_check"]
 CacheHydration: TypeAlias = Literal[
     "metadata", "inputs-missing", "outputs-requested", "outputs-all"
 ]
-CodeIdentityMode: TypeAlias = Literal["repo_git", "callable_module", "callable_source"]
+CodeIdentityMode: TypeAlias = Literal[
+    "repo_git", "callable_module", "callable_source", "callable_deps"
+]
 OutputPolicy: TypeAlias = Literal["warn", "error", "ignore"]
 InputBinding: TypeAlias = Literal["loaded", "paths", "none"]
 DirectionName: TypeAlias = Literal["input", "output"]
@@ -131,7 +133,8 @@ class CacheOptions:
         ``"lazy"`` (default, alias ``"none"``) trusts the record; ``"eager"`` (alias ``"strict"``)
         demands that every output exists or was ingested.
     code_identity : str, optional
-        ``"repo_git"`` (default), ``"callable_module"`` or ``"callable_source"``.
+        ``"repo_git"`` (default), ``"callable_module"``, ``"callable_source"`` or
+        ``"callable_deps"``; what each sees is told in the page on identity.
     code_identity_extra_deps : iterable of path, optional
         Files whose content counts as code.
     """

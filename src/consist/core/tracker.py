@@ -134,7 +134,7 @@ run_subdir_fn, allow_external_paths, code_identity
             schemas=_by_name(schemas),
         )
         self.identity = CodeIdentity(
-            self.project_root, lambda path: is_not_code(self, path), self.files.digest
+            self.project_root, lambda path: is_not_code(self, path), self.files.digest, self.loaded
         )
 
     @classmethod

@@ -42,6 +42,7 @@ VERSIONS = {
     "code": 1,
     "bytecode": 1,
     "source": 1,
+    "reach": 1,
     "repo": 1,
     "directory": 1,
     "fast": 1,

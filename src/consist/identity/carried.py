@@ -111,7 +111,7 @@ class _Collector:
         if isinstance(fn, FunctionType) and hasattr(fn, "__wrapped__"):
             own = code_source_digest(fn.__code__, fn.__globals__)
             self.values[f"{prefix}wrapper"] = f"callable {fn.__code__.co_qualname} {own}"
-        for label, value in _parts(fn):
+        for label, value in parts_of(fn):
             self._collect(f"{prefix}{label}", value, room)
         inside = _behind(fn)
         if inside is not None:
@@ -143,7 +143,7 @@ class _Collector:
 # ---------------------------------------------------------------- one callable
 
 
-def _parts(fn: Any) -> Iterator[tuple[str, object]]:
+def parts_of(fn: Any) -> Iterator[tuple[str, object]]:
     """Yield label and value of what one callable holds, without what it changes itself."""
     if isinstance(fn, FunctionType):
         yield from _captured(fn)
@@ -198,13 +198,13 @@ def _state(owner: Any, code: CodeType) -> Iterator[tuple[str, object]]:
     if cls is owner:
         return
     use = _whole_use(cls, code)
-    for name, value in _attributes(owner):
+    for name, value in attributes_of(owner):
         counts = (use.whole or name in use.used) and name not in use.changed
         if counts and not isinstance(_class_attribute(cls, name), functools.cached_property):
             yield f"self.{name}", value
 
 
-def _attributes(owner: object) -> Iterator[tuple[str, object]]:
+def attributes_of(owner: object) -> Iterator[tuple[str, object]]:
     """Yield what an object holds: its fields, its attributes, and its items, if it has any."""
     try:
         kind = kind_of(type(owner))

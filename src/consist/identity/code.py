@@ -6,12 +6,14 @@ mode                what counts
 ``repo_git``        the state of the project in git (:mod:`.repository`)
 ``callable_module`` the file, or notebook cell, that defines the callable
 ``callable_source`` the callable's own source
+``callable_deps``   all of the project's own code that the callable reaches (:mod:`.reach`)
 =================== ============================================================================
 
-In every mode count: the qualified name and the source of the callable itself, so that two of one
-name in one file are two, and that a notebook cell counts beside a repository; what the callable
-carries (:mod:`.carried`); and the paths that the user adds. A ``with`` block has no callable. In
-its place stands the function, or the top level of the module, that the block stands in.
+In the first three count: the qualified name and the source of the callable itself, so that two of
+one name in one file are two, and that a notebook cell counts beside a repository; and what the
+callable carries (:mod:`.carried`). In all of them count the paths that the user adds. A ``with``
+block has no callable. In its place stands the function, or the top level of the module, that the
+block stands in.
 """
 
 from __future__ import annotations
@@ -20,26 +22,32 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import CodeType, FrameType, MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from consist.errors import CodeIdentityUnavailableError, InputMissing, InvalidOption
 from consist.identity.canonical import digest
 from consist.identity.carried import NOTHING, Carried, carried_values
 from consist.identity.files import DigestFile, PathLike, digest_path
+from consist.identity.loaded import LoadedSources
 from consist.identity.repository import nothing_excluded, repo_git
 from consist.identity.sources import (
     Place,
     code_of,
     module_digest,
+    not_python,
     qualified_name,
     source_digest,
 )
 
-MODES = ("repo_git", "callable_module", "callable_source")
+if TYPE_CHECKING:
+    from consist.identity.reach import Reach, Reached
+
+MODES = ("repo_git", "callable_module", "callable_source", "callable_deps")
 
 ExtraDeps = tuple[tuple[str, str], ...]
 
 _MOST_REMEMBERED = 10_000
+_MOST_REACHED = 64  # each holds what a callable carries
 
 
 class CodeDigest(NamedTuple):
@@ -64,6 +72,10 @@ class CodeDigest(NamedTuple):
     parts : mapping of str to str
         What the value was made of: label, such as ``function pkg.steps.clean in pkg/steps.py``
         → digest. It explains a miss and takes no part in the identity itself.
+    unresolved : tuple of str
+        What the code may reach and nobody can tell from here.
+    files : tuple of str or None
+        The source files that all of it was taken from; None if that is the whole project.
     """
 
     digest: str
@@ -74,6 +86,8 @@ class CodeDigest(NamedTuple):
     carried: Carried = NOTHING
     extra_deps: ExtraDeps = ()
     parts: Mapping[str, str] = MappingProxyType({})
+    unresolved: tuple[str, ...] = ()
+    files: tuple[str, ...] | None = None
 
 
 class CodeIdentity:
@@ -87,6 +101,8 @@ class CodeIdentity:
         Tells of a path in the project that it is not code; see :func:`.repository.repo_git`.
     digest_path
         What digests a file or a directory.
+    loaded
+        Knows which source files changed after they were loaded.
     """
 
     def __init__(
@@ -94,10 +110,12 @@ class CodeIdentity:
         project_root: PathLike,
         is_excluded: Callable[[Path], bool] = nothing_excluded,
         digest_path: DigestFile = digest_path,
+        loaded: LoadedSources | None = None,
     ) -> None:
         self.project_root = Path(project_root)
         self._is_excluded = is_excluded
         self._digest_path = digest_path
+        self._loaded = loaded or LoadedSources(project_root)
         self.refresh()
 
     def refresh(self) -> None:
@@ -105,6 +123,8 @@ class CodeIdentity:
         self._repository: str | CodeIdentityUnavailableError | None = None
         # By id, since code objects that look alike are equal. Holding one keeps its id.
         self._known: dict[tuple[int, str, str], tuple[CodeType, CodeDigest]] = {}
+        self._reach: Reach | None = None
+        self._digests: dict[int, tuple[Reached, CodeDigest]] = {}
 
     def of(self, place: Place, mode: str, extra: Iterable[PathLike] = ()) -> CodeDigest:
         """Return the identity of a callable, or of the block that a frame stands in.
@@ -120,6 +140,8 @@ class CodeIdentity:
         """
         if mode not in MODES:
             raise InvalidOption("code_identity", mode, MODES)
+        if mode == "callable_deps":
+            return self._reached(place, extra)
         bare = self._bare(place, mode)
         carried = NOTHING if isinstance(place, FrameType) else carried_values(place)
         added = extra_deps(extra, self.project_root, self._digest_path)
@@ -127,6 +149,35 @@ class CodeIdentity:
             return bare
         found = code_digest(mode, bare.value, bare.name, bare.source, carried, added)
         return bare._replace(digest=found, carried=carried, extra_deps=added)
+
+    def _reached(self, place: Place, extra: Iterable[PathLike]) -> CodeDigest:
+        if code_of(place) is None and not isinstance(place, type):
+            raise not_python(place, "callable_deps")
+        if self._reach is None:
+            # Other modes do without it.
+            from consist.identity.reach import Reach
+
+            self._reach = Reach(self.project_root, self._loaded)
+        found = self._reach.of(place)
+        added = extra_deps(extra, self.project_root, self._digest_path)
+        known = self._digests.get(id(found))
+        if known is not None and known[0] is found and known[1].extra_deps == added:
+            return known[1]
+        made = CodeDigest(
+            code_digest("callable_deps", found.digest, found.name, extra=added),
+            "callable_deps",
+            found.digest,
+            found.name,
+            None,
+            extra_deps=added,
+            parts=found.parts,
+            unresolved=found.unresolved,
+            files=found.files,
+        )
+        if len(self._digests) >= _MOST_REACHED:
+            self._digests.clear()
+        self._digests[id(found)] = found, made
+        return made
 
     def repository(self) -> str:
         """Return the state of the project in git, taken once.

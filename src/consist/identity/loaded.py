@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,6 +79,41 @@ class LoadedSources:
                 if source.stamp is not None and _stamp(source.path) != source.stamp
             )
         )
+
+    def changed_among(self, files: Iterable[str]) -> tuple[str, ...]:
+        """Return those of some files that are not what was loaded, wherever they lie.
+
+        Parameters
+        ----------
+        files
+            Source files, as code objects name them. What is not loaded cannot have changed since.
+        """
+        wanted = {os.path.realpath(file): file for file in files}
+        self._follow(wanted.keys() - {source.path for source in self._seen.values()})
+        return tuple(
+            sorted(
+                wanted[source.path]
+                for source in self._seen.values()
+                if source.path in wanted
+                and source.stamp is not None
+                and _stamp(source.path) != source.stamp
+            )
+        )
+
+    def _follow(self, paths: AbstractSet[str]) -> None:
+        """Take in modules that lie outside the project, or were loaded since the last look."""
+        if not paths:
+            return
+        last_parts = {path.rpartition(os.sep)[2] for path in paths}
+        for name, module in list(sys.modules.items()):
+            # Resolving the path of every module would take longer than everything else here.
+            if str(getattr(module, "__file__", None)).rpartition(os.sep)[2] not in last_parts:
+                continue
+            path = _source_file(module)
+            if path is not None and path in paths:
+                spec = getattr(module, "__spec__", None)
+                self._seen[name] = _Source(spec, path, _loaded_stamp(module, path))
+                self._elsewhere.discard(name)
 
     def _is_ours(self, path: str) -> bool:
         return path.startswith(self._root) and not any(part in path for part in _INSTALLED)

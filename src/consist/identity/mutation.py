@@ -33,6 +33,8 @@ _LOADS = frozenset(
     LOAD_CLASSDEREF LOAD_DEREF LOAD_FAST LOAD_FAST_BORROW LOAD_FAST_CHECK LOAD_FROM_DICT_OR_DEREF
     """.split()  # noqa: SIM905
 )
+_GLOBALS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
+_GLOBAL_REBINDINGS = frozenset({"STORE_GLOBAL", "DELETE_GLOBAL"})
 _ATTRIBUTES = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 _STORES = frozenset({"STORE_FAST", "STORE_DEREF", "STORE_NAME"})
 _NAMINGS = _STORES | {"GET_ITER"}
@@ -131,6 +133,26 @@ def object_use(code: CodeType) -> ObjectUse:
     return ObjectUse(used, frozenset(changed), None in taken or "super" in code.co_names)
 
 
+@lru_cache(maxsize=8192)
+def changed_globals(code: CodeType) -> frozenset[tuple[str, ...]]:
+    """Return the global names that the code changes or replaces, each with the way to the change.
+
+    ``settings.TABLE["x"] = 1`` is ``("settings", "TABLE")``; so are changes by inner functions.
+    """
+    changed: set[tuple[str, ...]] = set()
+    pending = [code]
+    while pending:
+        current = pending.pop()
+        pending.extend(_inner(current))
+        for step in _steps(current):
+            if step.name in _GLOBAL_REBINDINGS:
+                changed.add((str(step.argument),))
+        for name in {str(step.argument) for step in _steps(current) if step.name in _GLOBALS}:
+            uses = _uses(current, name, (), _GLOBALS)
+            changed.update((name, *use.path) for use in uses if use.changed)
+    return frozenset(changed)
+
+
 def _rebound(code: CodeType) -> set[str]:
     free = set(code.co_freevars)
     rebound = {step.argument for step in _steps(code) if step.name in _REBINDINGS}
@@ -143,19 +165,25 @@ def _inner(code: CodeType) -> Iterator[CodeType]:
     return (constant for constant in code.co_consts if isinstance(constant, CodeType))
 
 
-def _uses(code: CodeType, variable: str, path: tuple[str, ...]) -> Iterator[Use]:
+def _uses(
+    code: CodeType, variable: str, path: tuple[str, ...], loads: frozenset[str] = _LOADS
+) -> Iterator[Use]:
+    """Yield the uses of a variable, and of the local names that its value is given.
+
+    ``loads`` are the instructions that load the variable itself.
+    """
     steps = _steps(code)
-    pending, seen = [(variable, path)], {(variable, path)}
+    pending, seen = [(variable, path, loads)], {(variable, path)}
     while pending:
-        name, path = pending.pop()
+        name, path, loads = pending.pop()
         for position, step in enumerate(steps):
-            if step.name in _LOADS and step.argument == name:
+            if step.name in loads and step.argument == name:
                 use, alias = _follow(steps, position + 1, path)
                 yield use
                 # Only the first attribute matters, and `node = node.next` would go on forever.
                 if alias is not None and (alias, use.path[:1]) not in seen:
                     seen.add((alias, use.path[:1]))
-                    pending.append((alias, use.path[:1]))
+                    pending.append((alias, use.path[:1], _LOADS))
         for inner in _inner(code):
             if name in inner.co_freevars:
                 yield from _uses(inner, name, path)

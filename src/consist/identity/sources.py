@@ -166,7 +166,7 @@ def module_digest(place: Place, digest_file: DigestFile = file_digest) -> str:
     """Return the digest of the file or cell around a place; see :func:`callable_module`."""
     code, file = code_of(place), file_of(place)
     if code is None:
-        raise _not_python(place, "callable_module")
+        raise not_python(place, "callable_module")
     if file is not None:
         return digest_file(file)
     lines = linecache.getlines(code.co_filename, _names_at(place))
@@ -197,7 +197,7 @@ def source_digest(place: Place) -> str:
         return _class_digest(target)
     code = code_of(place)
     if code is None:
-        raise _not_python(place, "callable_source")
+        raise not_python(place, "callable_source")
     return code_source_digest(code, _names_at(place))
 
 
@@ -241,7 +241,7 @@ def _class_digest(cls: type) -> str:
     except (OSError, TypeError, SyntaxError, tokenize.TokenError):
         own = {name: item for name, item in vars(cls).items() if isinstance(item, FunctionType)}
         if not own and not inherited:
-            raise _not_python(cls, "callable_source") from None
+            raise not_python(cls, "callable_source") from None
         text = {name: bytecode_digest(method.__code__) for name, method in own.items()}
     return digest("source", text, inherited)
 
@@ -269,6 +269,7 @@ def _constant(value: object) -> str:
     return hex(value) if type(value) is int else repr(value)
 
 
-def _not_python(place: object, mode: str) -> CodeIdentityUnavailableError:
+def not_python(place: object, mode: str) -> CodeIdentityUnavailableError:
+    """Return the error for a callable whose code nobody can read."""
     reason = f"{place!r} is not written in Python"
     return hint(CodeIdentityUnavailableError(mode, reason), _REMEDY)

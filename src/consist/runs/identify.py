@@ -25,6 +25,7 @@ from consist.types import is_path
 if TYPE_CHECKING:
     from consist.workspace import Workspace
 
+_UNRESOLVED_KEPT = 100
 _PACKAGE = str(Path(__file__).parent.parent)
 
 
@@ -51,6 +52,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     content_signature: str | None = None
     meta: Mapping[str, Any] = {}
     code_parts: Mapping[str, str] = {}
+    sources: tuple[str, ...] | None = None
 
 
 def identify(ws: Workspace, request: RunRequest) -> Identity:
@@ -99,6 +101,7 @@ def identify(ws: Workspace, request: RunRequest) -> Identity:
         used=used,
         meta={**notes, **({"consist_hash_inputs": extra} if extra else {})},
         code_parts=code.parts,
+        sources=code.files,
     )
 
 
@@ -193,6 +196,8 @@ def _code(ws: Workspace, request: RunRequest) -> tuple[CodeDigest, dict[str, Any
         notes["code_identity_extra_deps"] = list(request.cache.extra_deps)
     if code.carried.unseen:
         notes["code_identity_unseen"] = list(code.carried.unseen)
+    if code.unresolved:
+        notes["code_identity_unresolved"] = list(code.unresolved[:_UNRESOLVED_KEPT])
     return code, notes
 
 

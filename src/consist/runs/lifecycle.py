@@ -116,6 +116,7 @@ def new_run(
             request.cache.mode, request.cache.hydration, "eager" if request.cache.eager else "lazy"
         ),
         allow_external=request.allow_external,
+        sources=None if identity is None else identity.sources,
     )
     for item in () if identity is None else identity.used:
         run.add(item.record, "input", item.name)
@@ -271,6 +272,7 @@ _OWN_META = frozenset(
     {"hostname", "_physical_run_dir", "mounts", "cache_epoch", "cache_version", "stage", "phase",
      "artifact_dir", "declared_outputs", "cache_lookup", "cache_rejected", "code_identity",
      "code_identity_extra_deps", "code_identity_fallback", "code_identity_unseen",
+     "code_identity_unresolved",
      "consist_hash_inputs", "steps"}
 )  # fmt: skip
 

@@ -280,8 +280,11 @@ def note_changed_code(ws: Workspace, run: ActiveRun) -> None:
     """
     if not ws.keeps:
         return
-    ws.loaded.look(thorough=True)
-    changed = ws.loaded.changed()
+    if run.sources is None:
+        ws.loaded.look(thorough=True)
+        changed = ws.loaded.changed()
+    else:
+        changed = ws.loaded.changed_among(run.sources)
     if changed:
         meta = {**run.record.meta, "code_changed_since_load": list(changed)}
         run.record = replace(run.record, meta=meta)

@@ -11,10 +11,12 @@ import datetime as dt
 import decimal
 import enum
 import fractions
+import importlib
 import importlib.util
 import json
 import os
 import subprocess
+import sys
 import uuid
 from collections import namedtuple
 from collections.abc import Callable
@@ -29,6 +31,7 @@ import pytest
 from consist.identity import (
     VERSIONS,
     InputIdentity,
+    LoadedSources,
     RunFields,
     callable_source,
     carried_values,
@@ -45,6 +48,7 @@ from consist.identity import (
     signature,
 )
 from consist.identity.carried import Carried
+from consist.identity.reach import Reach
 
 GOLDEN: dict[str, dict[str, str]] = json.loads(
     (Path(__file__).parents[2] / "golden" / "identity.json").read_text("utf-8")
@@ -168,6 +172,40 @@ def test_the_identity_of_code_is_what_it_was(tmp_path: Path) -> None:
         "repo": clean,
         "repo: changed": repo_git(folder),
     } == GOLDEN["code"]
+
+
+_REACHED = """
+import re
+RATE, TABLE = 0.5, {"a": [1, None]}
+PATTERN = re.compile("x")
+
+
+class Model:
+    n = 1
+
+    def run(self):
+        return helper(self.n)
+
+
+def helper(x: int, *, y: float = 2.0) -> str:
+    return f"{x!r:>3} {TABLE} {RATE}" if PATTERN.match("x") else lambda: 1
+
+
+def step(model=Model()):
+    return model.run()
+"""
+
+
+def test_what_a_callable_reaches_is_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "golden_reached.py"
+    file.write_text(_REACHED)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = importlib.import_module("golden_reached")
+    monkeypatch.setitem(sys.modules, "golden_reached", module)  # so that it is taken out again
+    found = Reach(tmp_path, LoadedSources(tmp_path)).of(module.step)
+    assert dict(found.parts) == GOLDEN["reached"]
 
 
 def commit(folder: Path) -> None:

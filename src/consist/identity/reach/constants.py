@@ -1,0 +1,174 @@
+"""What module constants are: their value where that can be told, else how they were made.
+
+Plain data counts by its value, whoever gave it. What the reached code changes itself is state, not
+a constant: it counts, like objects that have no identity, by the statements that made it and by the
+own code that it holds.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Hashable, Iterator
+from hashlib import sha256
+from types import CodeType, ModuleType
+from typing import Any
+
+from consist.errors import UnhashableValue
+from consist.identity.canonical import digest, encode
+from consist.identity.mutation import changed_globals
+from consist.identity.reach.found import Namespace, Walker
+from consist.identity.reach.inside import own_code_inside
+from consist.identity.reach.lazy import absolute
+from consist.identity.reach.modules import module_name, package_of, top_level_of
+from consist.identity.reach.names import Chain, chains_in
+from consist.identity.reach.plain import is_changeable, is_plain
+from consist.identity.reach.trees import spelling
+
+_MOST_IMPORTS = 50
+
+
+def value_text(walk: Walker, value: Any) -> str:
+    """Return the text of plain data, and keep an eye on it if it can be changed in place.
+
+    Raises
+    ------
+    UnhashableValue
+        If it contains itself, or is nested too deep.
+    """
+    text = f"value {sha256(encode(value)).hexdigest()}"
+    if is_changeable(value):
+        walk.found.pins.data(value)
+    return text
+
+
+class _Constant:
+    def __init__(self, namespace: Namespace, name: str, value: Any) -> None:
+        self.namespace, self.name, self.value = namespace, name, value
+        self.text = ""
+        self.made: str | None = None
+        self.is_state = False
+
+
+class Constants:
+    """The constants that a walk comes across.
+
+    Whether one is state is known when all code has been seen, so the texts are settled last.
+    """
+
+    def __init__(self, walk: Walker) -> None:
+        self._walk = walk
+        self._known: dict[str, _Constant] = {}
+        self._changed: set[Hashable] = set()
+
+    def enter(self, namespace: Namespace, name: str, value: Any) -> str:
+        """Enter a constant; return its label."""
+        label = f"constant {module_name(namespace)}.{name}"
+        known = self._known.get(label)
+        if known is not None and known.value is value:
+            return label
+        found = self._known[label] = _Constant(namespace, name, value)
+        before = self._walk.found.opaque
+        found.text = self._text(value)
+        if self._walk.found.opaque > before:
+            found.made = self._making(found, label)
+        return label
+
+    def _text(self, value: Any) -> str:
+        if is_plain(value):
+            try:
+                return value_text(self._walk, value)
+            except UnhashableValue:
+                self._walk.found.opaque += 1
+                return "too deep"
+        return self._walk.target(value)
+
+    def executes(self, code: CodeType, namespace: Namespace) -> None:
+        """Note the constants that code changes."""
+        for chain in changed_globals(code):
+            self._note_change(chain, namespace)
+
+    def _note_change(self, chain: Chain, namespace: Namespace) -> None:
+        name, path = chain[0], chain[1:]
+        while name in namespace:
+            value = namespace[name]
+            if not isinstance(value, ModuleType) or not path:
+                self._changed.add((id(namespace), name))
+                # The same object may go by another name elsewhere.
+                if not is_plain(value) or is_changeable(value):
+                    self._changed.add(id(value))
+                return
+            namespace, name, path = vars(value), path[0], path[1:]
+
+    def settle(self) -> bool:
+        """Turn into state what was seen to be changed; return whether there was any."""
+        turned = False
+        for label, constant in list(self._known.items()):
+            places = {(id(constant.namespace), constant.name), id(constant.value)}
+            if not constant.is_state and not places.isdisjoint(self._changed):
+                constant.is_state = turned = True
+                constant.text = self._state(constant)
+                constant.made = constant.made or self._making(constant, label)
+        return turned
+
+    def finish(self) -> None:
+        """Make every constant a part."""
+        for label, constant in self._known.items():
+            text = digest("reach", label, constant.text, constant.made)
+            self._walk.found.part(label, text)
+
+    # ------------------------------------------------------------ how it was made
+
+    def _state(self, constant: _Constant) -> str:
+        inside = own_code_inside([constant.value])
+        held = sorted(
+            f"{way} {self._walk.target(item if _is_code(item) else type(item))}"
+            for way, item in inside
+        )
+        return f"state {digest('reach', held)}"
+
+    def _making(self, constant: _Constant, label: str) -> str:
+        """Return the digest of the statements that made a constant."""
+        made = list(self._statements(constant.namespace, constant.name, _MOST_IMPORTS))
+        if not made:
+            kind = type(constant.value).__qualname__
+            self._walk.found.unresolved.add(f"how {label} was made ({kind})")
+        return digest("reach", made)
+
+    def _statements(self, namespace: Namespace, name: str, room: int) -> Iterator[object]:
+        top = top_level_of(namespace)
+        if top is None or room <= 0:
+            return
+        for node in top.bindings.get(name, ()):
+            origin = _imported_from(node, name, namespace)
+            if origin is None:
+                yield spelling(node), self._walk.references(namespace, chains_in([node]), None)
+            else:
+                yield spelling(node)
+                yield from self._statements(vars(origin[0]), origin[1], room - 1)
+        if name not in top.bindings:
+            for star in top.stars:
+                module = sys.modules.get(
+                    absolute(star.module or "", star.level, package_of(namespace))
+                )
+                if isinstance(module, ModuleType) and name in vars(module):
+                    yield from self._statements(vars(module), name, room - 1)
+                    return
+
+
+def _is_code(item: object) -> bool:
+    return isinstance(item, type) or hasattr(item, "__code__") or hasattr(item, "__func__")
+
+
+def _imported_from(
+    node: ast.stmt, name: str, namespace: Namespace
+) -> tuple[ModuleType, str] | None:
+    """Return the loaded module, and the name there, that an import statement takes a name from."""
+    if not isinstance(node, ast.ImportFrom):
+        return None
+    base = absolute(node.module or "", node.level, package_of(namespace))
+    module = sys.modules.get(base)
+    for alias in node.names:
+        if (alias.asname or alias.name) == name and isinstance(module, ModuleType):
+            return module, alias.name
+    return None

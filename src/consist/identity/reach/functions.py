@@ -1,0 +1,144 @@
+"""Entering functions, and the blocks that stand in them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+from types import CodeType, FrameType, FunctionType, ModuleType
+from typing import Any
+
+from consist.identity.canonical import digest
+from consist.identity.carried import parts_of
+from consist.identity.reach.found import Namespace, Walker
+from consist.identity.reach.modules import module_name
+from consist.identity.reach.names import Chain, chains_in, names_of
+from consist.identity.reach.trees import Function, source_of, spelling
+from consist.identity.sources import bytecode_digest
+
+
+def enter_function(walk: Walker, function: FunctionType) -> str:
+    """Enter an own function; return its label, with what it carries."""
+    label = enter_code(walk, function.__code__, function.__globals__)
+    walk.found.pins.function(function)
+    carried = {name: walk.target(value) for name, value in parts_of(function)}
+    return with_carried(walk, label, carried)
+
+
+def enter_code(walk: Walker, code: CodeType, namespace: Namespace) -> str:
+    """Enter what a function executes; return its label."""
+    label = f"function {module_name(namespace, code.co_filename)}.{code.co_qualname}"
+    walk.later((id(code), id(namespace)), lambda: _enter_code(walk, code, namespace, label))
+    return label
+
+
+def with_carried(walk: Walker, label: str, carried: Mapping[str, str]) -> str:
+    """Return how to refer to something that carries values, each a part of its own."""
+    if not carried:
+        return label
+    for name, text in carried.items():
+        walk.found.part(f"{name} of {label}", digest("reach", text))
+    return f"{label} with {digest('reach', dict(carried))}"
+
+
+def _enter_code(walk: Walker, code: CodeType, namespace: Namespace, label: str) -> None:
+    source = source_of(code.co_filename, dict(namespace))
+    node = None if source is None else source.function(code)
+    tree = f"bytecode {bytecode_digest(code)}" if node is None else spelling(node)
+    names = names_of(code)
+    references = walk.references(namespace, names.chains, label)
+    if node is not None:
+        references.update(_before_body(walk, node, namespace))
+        walk.follow_imports([node], namespace, label)
+    elif names.has_imports:
+        walk.found.unresolved.add(f"imports in {label}, whose source is not what was loaded")
+    _note_patches(walk, names.assigned, namespace, label)
+    walk.executes(code, namespace)
+    file = None if source is None else code.co_filename
+    walk.found.part(label, digest("reach", label, tree, references), file)
+
+
+def _note_patches(
+    walk: Walker, assigned: Iterable[Chain], namespace: Namespace, label: str
+) -> None:
+    """Note what code replaces in modules: what others find there then cannot be told from here."""
+    for chain in assigned:
+        holder: object = namespace.get(chain[0])
+        for name in chain[1:-1]:
+            holder = vars(holder).get(name) if isinstance(holder, ModuleType) else None
+        if isinstance(holder, ModuleType):
+            walk.found.unresolved.add(f"{'.'.join(chain)} is replaced in {label}")
+
+
+def _before_body(walk: Walker, node: Function, namespace: Namespace) -> dict[str, str]:
+    """Return what decorators, defaults and annotations refer to.
+
+    They were evaluated when the function was made, where names may have stood for something else.
+    """
+    found = walk.references(namespace, chains_in(parts_before_body(node)), None)
+    return {f"before {name}": text for name, text in found.items()}
+
+
+def parts_before_body(node: Function) -> list[ast.AST]:
+    """Return decorators, arguments and annotations of a function."""
+    if isinstance(node, ast.Lambda):
+        return [node.args]
+    returns = [] if node.returns is None else [node.returns]
+    return [*node.decorator_list, node.args, *returns]
+
+
+# ---------------------------------------------------------------- blocks
+
+
+def enter_block(walk: Walker, frame: FrameType) -> str:
+    """Enter the code around a ``with`` block; return its label.
+
+    In a function that is the function; at the top level of a module or a notebook cell, the
+    outermost statement that the block is or stands in.
+    """
+    code, namespace = frame.f_code, frame.f_globals
+    name = module_name(namespace, code.co_filename)
+    if code.co_name != "<module>":
+        label = enter_code(walk, code, namespace)
+        return with_carried(walk, label, _captured(walk, frame))
+    label = f"block in {name}"
+    node = _statement(frame)
+    if node is None:
+        _enter_code(walk, code, namespace, label)
+        return label
+    chains = (chain for chain in chains_in([node]) if chain[0] not in _given(node))
+    references = walk.references(namespace, chains, None)
+    walk.follow_imports([node], namespace, label)
+    walk.found.part(label, digest("reach", label, spelling(node), references), code.co_filename)
+    return label
+
+
+def _captured(walk: Walker, frame: FrameType) -> dict[str, str]:
+    local = frame.f_locals
+    free = (name for name in frame.f_code.co_freevars if name in local)
+    return {f"closure.{name}": walk.target(local[name]) for name in free}
+
+
+def _statement(frame: FrameType) -> ast.stmt | None:
+    source = source_of(frame.f_code.co_filename, frame.f_globals)
+    if source is None:
+        return None
+    around = [
+        node
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.With | ast.AsyncWith)
+        and node.lineno <= frame.f_lineno <= (node.items[-1].context_expr.end_lineno or 0)
+    ]
+    if around:
+        return around[-1]  # the innermost comes last
+    lines = ((node, node.end_lineno or node.lineno) for node in source.tree.body)
+    return next((node for node, end in lines if node.lineno <= frame.f_lineno <= end), None)
+
+
+def _given(node: ast.AST) -> set[str]:
+    """Return the names that a statement gives a value: at its second turn they have the first's."""
+    found: set[Any] = {
+        part.id
+        for part in ast.walk(node)
+        if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load)
+    }
+    return found
