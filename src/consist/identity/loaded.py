@@ -10,11 +10,13 @@ import os
 import sys
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any, NamedTuple
 
 _INSTALLED = ("site-packages", "dist-packages")
 _PYC_HEADER = 16
+_UNKNOWN = object()
 
 
 class _Source(NamedTuple):
@@ -37,6 +39,7 @@ class LoadedSources:
         self._seen: dict[str, _Source] = {}
         self._elsewhere: set[str] = set()
         self._count = 0
+        self._distrusted: dict[str, object] = {}
 
     def look(self, *, thorough: bool = False) -> bool:
         """Take in modules that were loaded since the last look.
@@ -76,7 +79,7 @@ class LoadedSources:
             sorted(
                 os.path.relpath(source.path, self._root)
                 for source in self._seen.values()
-                if source.stamp is not None and _stamp(source.path) != source.stamp
+                if self._is_changed(source)
             )
         )
 
@@ -94,11 +97,26 @@ class LoadedSources:
             sorted(
                 wanted[source.path]
                 for source in self._seen.values()
-                if source.path in wanted
-                and source.stamp is not None
-                and _stamp(source.path) != source.stamp
+                if source.path in wanted and self._is_changed(source)
             )
         )
+
+    def distrust(self, files: Iterable[str]) -> None:
+        """Take files for changed, because they do not say what was loaded from them.
+
+        Import hooks that rewrite what they load (as pytest does with tests) are no such sign.
+        """
+        paths = {os.path.realpath(file) for file in files}
+        self._follow(paths - {source.path for source in self._seen.values()})
+        for name, source in self._seen.items():
+            loader = getattr(sys.modules.get(name), "__loader__", None)
+            if source.path in paths and type(loader) is SourceFileLoader:
+                self._distrusted[source.path] = source.spec
+
+    def _is_changed(self, source: _Source) -> bool:
+        if self._distrusted.get(source.path, _UNKNOWN) is source.spec:
+            return True
+        return source.stamp is not None and _stamp(source.path) != source.stamp
 
     def _follow(self, paths: AbstractSet[str]) -> None:
         """Take in modules that lie outside the project, or were loaded since the last look."""

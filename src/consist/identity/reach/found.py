@@ -21,6 +21,8 @@ class Found:
         What nobody can tell from here, in words.
     files : set of str
         Own source files that something was taken from.
+    differing : set of str
+        Those of them that do not say what was loaded.
     pins : Pins
         What was found where, to tell later whether it still holds.
     opaque : int
@@ -32,6 +34,7 @@ class Found:
         self._files_of: dict[str, str] = {}
         self.unresolved: set[str] = set()
         self.files: set[str] = set()
+        self.differing: set[str] = set()
         self.pins = Pins()
         self.opaque = 0
 

@@ -49,7 +49,9 @@ def _enter_code(walk: Walker, code: CodeType, namespace: Namespace, label: str) 
     if node is not None:
         references.update(_before_body(walk, node, namespace))
         walk.follow_imports([node], namespace, label)
-    elif names.has_imports:
+    elif source is not None and not source.holds(code):
+        walk.found.differing.add(code.co_filename)
+    if node is None and names.has_imports:
         walk.found.unresolved.add(f"imports in {label}, whose source is not what was loaded")
     _note_patches(walk, names.assigned, namespace, label)
     walk.executes(code, namespace)

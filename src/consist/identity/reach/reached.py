@@ -28,6 +28,8 @@ class Reached(NamedTuple):
         What nobody can tell from here, in words.
     files : tuple of str
         Own source files that something was taken from.
+    differing : tuple of str
+        Those of them that do not say what was loaded.
     pins : tuple of Pins
         They tell whether it still holds.
     """
@@ -37,6 +39,7 @@ class Reached(NamedTuple):
     parts: Mapping[str, str]
     unresolved: tuple[str, ...]
     files: tuple[str, ...]
+    differing: tuple[str, ...]
     pins: tuple[Pins, ...]
 
     def holds(self) -> bool:
@@ -51,6 +54,7 @@ class Reached(NamedTuple):
             {**carried.parts, **self.parts},
             tuple(sorted({*self.unresolved, *carried.unresolved})),
             tuple(sorted({*self.files, *carried.files})),
+            tuple(sorted({*self.differing, *carried.differing})),
             (*self.pins, *carried.pins),
         )
 
@@ -83,6 +87,7 @@ def finished(walk: Walk, text: str, project_root: PathLike) -> Reached:
         parts,
         tuple(sorted(found.unresolved)),
         tuple(sorted(found.files)),
+        tuple(sorted(found.differing)),
         (found.pins,),
     )
 

@@ -91,6 +91,7 @@ class Reach:
     def _walk(self, begin: Callable[[Walk], str]) -> Reached:
         walk = Walk()
         found = finished(walk, walk.finish(begin(walk)), self._root)
+        self._loaded.distrust(found.differing)
         changed = self._loaded.changed_among(found.files)
         # What was read there is not what is executed, so it must not pass for it.
         return found if not changed else found.of_another_time(changed)

@@ -121,6 +121,10 @@ class Source:
                     return node
         return None
 
+    def holds(self, code: CodeType) -> bool:
+        """Whether the code of a function is what this source says."""
+        return any(alike(found, code) for found in self._codes.get(code.co_qualname, ()))
+
     def classes(self, qualname: str) -> list[ast.ClassDef]:
         """Return the definitions of a class; more than one if it is defined conditionally."""
         return self._nodes.classes.get(qualname, [])
