@@ -33,6 +33,7 @@ class _Absent(NamedTuple):
 # these suffixes equal to those of the classes.
 _OWN = {
     "csv": _Own((".csv", ".csv.gz"), "consist.formats.csv:CsvDriver"),
+    "h5": _Own((".h5", ".hdf5"), "consist.formats.hdf5:Hdf5Driver"),
     "json": _Own((".json", ".json.gz"), "consist.formats.json:JsonDriver"),
     "parquet": _Own((".parquet", ".parquet.gz"), "consist.formats.parquet:ParquetDriver"),
     "zarr": _Own((".zarr",), "consist.formats.zarr:ZarrDriver"),
@@ -44,9 +45,7 @@ _ABSENT = {
     "geopackage": _Absent((".gpkg",), "table", "spatial"),
     "geoparquet": _Absent((), "table", "spatial"),
     "gtfs": _Absent((), "table", None),
-    "h5": _Absent((".h5",), "array", "hdf5"),
     "h5_table": _Absent((), "table", "hdf5"),
-    "hdf5": _Absent((".hdf5",), "array", "hdf5"),
     "netcdf": _Absent((".nc", ".nc4", ".netcdf"), "array", "netcdf"),
     "openmatrix": _Absent((".omx",), "array", "omx"),
     "shapefile": _Absent((".shp",), "table", "spatial"),

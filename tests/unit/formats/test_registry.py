@@ -52,7 +52,7 @@ def install(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
         ("a.nc4", "netcdf"),
         ("a.omx", "openmatrix"),
         ("a.h5", "h5"),
-        ("a.hdf5", "hdf5"),
+        ("a.hdf5", "h5"),
         ("a.shp", "shapefile"),
         ("a.gpkg", "geopackage"),
         ("a.txt", "txt"),
