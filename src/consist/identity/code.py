@@ -126,8 +126,21 @@ class CodeIdentity:
         self._reach: Reach | None = None
         self._digests: dict[int, tuple[Reached, CodeDigest]] = {}
 
-    def of(self, place: Place, mode: str, extra: Iterable[PathLike] = ()) -> CodeDigest:
+    def of(
+        self, place: Place, mode: str, extra: Iterable[PathLike] = (), config: object = None
+    ) -> CodeDigest:
         """Return the identity of a callable, or of the block that a frame stands in.
+
+        Parameters
+        ----------
+        place
+            The callable or frame.
+        mode
+            One of :data:`MODES`.
+        extra
+            Paths whose content counts as code.
+        config
+            What the callable is given; in ``callable_deps`` the code of its classes counts.
 
         Raises
         ------
@@ -141,7 +154,7 @@ class CodeIdentity:
         if mode not in MODES:
             raise InvalidOption("code_identity", mode, MODES)
         if mode == "callable_deps":
-            return self._reached(place, extra)
+            return self._reached(place, extra, config)
         bare = self._bare(place, mode)
         carried = NOTHING if isinstance(place, FrameType) else carried_values(place)
         added = extra_deps(extra, self.project_root, self._digest_path)
@@ -150,7 +163,7 @@ class CodeIdentity:
         found = code_digest(mode, bare.value, bare.name, bare.source, carried, added)
         return bare._replace(digest=found, carried=carried, extra_deps=added)
 
-    def _reached(self, place: Place, extra: Iterable[PathLike]) -> CodeDigest:
+    def _reached(self, place: Place, extra: Iterable[PathLike], config: object) -> CodeDigest:
         if code_of(place) is None and not isinstance(place, type):
             raise not_python(place, "callable_deps")
         if self._reach is None:
@@ -158,7 +171,7 @@ class CodeIdentity:
             from consist.identity.reach import Reach
 
             self._reach = Reach(self.project_root, self._loaded)
-        found = self._reach.of(place)
+        found = self._reach.of(place, config)
         added = extra_deps(extra, self.project_root, self._digest_path)
         known = self._digests.get(id(found))
         if known is not None and known[0] is found and known[1].extra_deps == added:

@@ -86,20 +86,25 @@ class LoadedSources:
     def changed_among(self, files: Iterable[str]) -> tuple[str, ...]:
         """Return those of some files that are not what was loaded, wherever they lie.
 
+        Names in the project are relative to it.
+
         Parameters
         ----------
         files
             Source files, as code objects name them. What is not loaded cannot have changed since.
         """
-        wanted = {os.path.realpath(file): file for file in files}
-        self._follow(wanted.keys() - {source.path for source in self._seen.values()})
+        wanted = {os.path.realpath(file) for file in files}
+        self._follow(wanted - {source.path for source in self._seen.values()})
         return tuple(
             sorted(
-                wanted[source.path]
+                self._name(source.path)
                 for source in self._seen.values()
                 if source.path in wanted and self._is_changed(source)
             )
         )
+
+    def _name(self, path: str) -> str:
+        return path.removeprefix(self._root)
 
     def distrust(self, files: Iterable[str]) -> None:
         """Take files for changed, because they do not say what was loaded from them.

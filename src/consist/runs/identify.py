@@ -210,7 +210,7 @@ def _code_digest(ws: Workspace, request: RunRequest) -> tuple[CodeDigest, str | 
     asked = request.cache.code_identity or ws.code_identity
     extra = request.cache.extra_deps
     try:
-        return ws.identity.of(place, asked or "repo_git", extra), None
+        return ws.identity.of(place, asked or "repo_git", extra, request.config), None
     except CodeIdentityUnavailableError as error:
         if asked is not None:
             raise

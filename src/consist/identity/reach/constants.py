@@ -8,9 +8,11 @@ own code that it holds.
 from __future__ import annotations
 
 import ast
+import os
 import sys
 from collections.abc import Hashable, Iterator
 from hashlib import sha256
+from pathlib import Path, PurePath
 from types import CodeType, ModuleType
 from typing import Any
 
@@ -22,6 +24,7 @@ from consist.identity.reach.inside import own_code_inside
 from consist.identity.reach.lazy import absolute
 from consist.identity.reach.modules import module_name, package_of, top_level_of
 from consist.identity.reach.names import Chain, chains_in
+from consist.identity.reach.origin import import_name
 from consist.identity.reach.plain import is_changeable, is_plain
 from consist.identity.reach.trees import spelling
 
@@ -40,6 +43,22 @@ def value_text(walk: Walker, value: Any) -> str:
     if is_changeable(value):
         walk.found.pins.data(value)
     return text
+
+
+def _in_project(value: str | PurePath, namespace: Namespace) -> str | None:
+    """Return a path beside or below a module relative to it, as ``Path(__file__).parent`` is made.
+
+    It means the same wherever the project lies.
+    """
+    text, file = str(value), namespace.get("__file__")
+    if not isinstance(file, str) or not os.path.isabs(text):  # noqa: PTH117 - it is text
+        return None
+    top = Path(file).resolve().parent
+    for _ in range(import_name(file).count(".")):
+        top = top.parent
+    if not Path(text).is_relative_to(top):
+        return None
+    return Path(os.path.relpath(text, Path(file).resolve().parent)).as_posix()
 
 
 class _Constant:
@@ -69,12 +88,16 @@ class Constants:
             return label
         found = self._known[label] = _Constant(namespace, name, value)
         before = self._walk.found.opaque
-        found.text = self._text(value)
+        found.text = self._text(value, namespace)
         if self._walk.found.opaque > before:
             found.made = self._making(found, label)
         return label
 
-    def _text(self, value: Any) -> str:
+    def _text(self, value: Any, namespace: Namespace) -> str:
+        if isinstance(value, (str, PurePath)):
+            inside = _in_project(value, namespace)
+            if inside is not None:
+                return f"{type(value).__name__} {inside}"
         if is_plain(value):
             try:
                 return value_text(self._walk, value)

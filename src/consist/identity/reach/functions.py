@@ -20,8 +20,7 @@ def enter_function(walk: Walker, function: FunctionType) -> str:
     """Enter an own function; return its label, with what it carries."""
     label = enter_code(walk, function.__code__, function.__globals__)
     walk.found.pins.function(function)
-    carried = {name: walk.target(value) for name, value in parts_of(function)}
-    return with_carried(walk, label, carried)
+    return with_carried(walk, label, dict(parts_of(function)))
 
 
 def enter_code(walk: Walker, code: CodeType, namespace: Namespace) -> str:
@@ -31,13 +30,20 @@ def enter_code(walk: Walker, code: CodeType, namespace: Namespace) -> str:
     return label
 
 
-def with_carried(walk: Walker, label: str, carried: Mapping[str, str]) -> str:
-    """Return how to refer to something that carries values, each a part of its own."""
-    if not carried:
-        return label
-    for name, text in carried.items():
-        walk.found.part(f"{name} of {label}", digest("reach", text))
-    return f"{label} with {digest('reach', dict(carried))}"
+def with_carried(walk: Walker, label: str, carried: Mapping[str, object]) -> str:
+    """Return how to refer to something that carries values, each a part of its own.
+
+    What is carried and has no identity is noted: two of its kind cannot be told apart.
+    """
+    texts: dict[str, str] = {}
+    for name, value in carried.items():
+        before = walk.found.opaque
+        texts[name] = walk.target(value)
+        if walk.found.opaque > before:
+            kind = type(value).__qualname__
+            walk.found.unresolved.add(f"the value of {name} ({kind}) of {label}")
+        walk.found.part(f"{name} of {label}", digest("reach", texts[name]))
+    return f"{label} with {digest('reach', texts)}" if texts else label
 
 
 def _enter_code(walk: Walker, code: CodeType, namespace: Namespace, label: str) -> None:
@@ -101,7 +107,7 @@ def enter_block(walk: Walker, frame: FrameType) -> str:
     name = module_name(namespace, code.co_filename)
     if code.co_name != "<module>":
         label = enter_code(walk, code, namespace)
-        return with_carried(walk, label, _captured(walk, frame))
+        return with_carried(walk, label, _captured(frame))
     label = f"block in {name}"
     node = _statement(frame)
     if node is None:
@@ -114,10 +120,10 @@ def enter_block(walk: Walker, frame: FrameType) -> str:
     return label
 
 
-def _captured(walk: Walker, frame: FrameType) -> dict[str, str]:
+def _captured(frame: FrameType) -> dict[str, object]:
     local = frame.f_locals
     free = (name for name in frame.f_code.co_freevars if name in local)
-    return {f"closure.{name}": walk.target(local[name]) for name in free}
+    return {f"closure.{name}": local[name] for name in free}
 
 
 def _statement(frame: FrameType) -> ast.stmt | None:

@@ -30,6 +30,7 @@ class Pins:
         self._cells: list[tuple[CellType, object]] = []
         self._data: list[tuple[Any, bytes]] = []
         self._carried: list[tuple[Any, list[tuple[str, int]]]] = []
+        self._derived: list[tuple[type, set[type]]] = []
         self._files: list[tuple[str, object]] = []
         self._sizes: list[tuple[Sized, int]] = []
         self._items: list[tuple[Collection[Any], list[int]]] = []
@@ -66,6 +67,10 @@ class Pins:
         """Pin what a method, a partial or an object that is called carries."""
         self._carried.append((value, _ids(value)))
 
+    def subclasses(self, cls: type) -> None:
+        """Pin which classes are derived from one."""
+        self._derived.append((cls, _derived(cls)))
+
     def hold(self) -> bool:
         """Whether all of it is still as it was; this is asked at every look-up."""
         for get, name, value in self._names:
@@ -84,8 +89,14 @@ class Pins:
             and all(list(map(id, value)) == ids for value, ids in self._items)
             and all(_stamp(path) == stamp for path, stamp in self._files)
             and all(_ids(value) == ids for value, ids in self._carried)
+            and all(_derived(cls) == found for cls, found in self._derived)
             and all(_fingerprint(value) == known for value, known in self._data)
         )
+
+
+def _derived(cls: type) -> set[type]:
+    found = set(cls.__subclasses__())
+    return found.union(*map(_derived, found))
 
 
 def _stamp(path: str) -> object:

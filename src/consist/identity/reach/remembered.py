@@ -9,6 +9,8 @@ from typing import Any, cast
 
 from consist.identity.carried import parts_of
 from consist.identity.loaded import LoadedSources
+from consist.identity.reach.inside import own_code_inside
+from consist.identity.reach.plain import is_plain
 from consist.identity.reach.reached import PathLike, Reached, finished
 from consist.identity.reach.walk import Walk
 
@@ -34,11 +36,24 @@ class Reach:
         self._carried = _Kept(_MOST_CARRIED)
         self._joins: dict[tuple[int, int], tuple[Reached, Reached, Reached]] = {}
 
-    def of(self, place: Callable[..., Any] | FrameType) -> Reached:
+    def of(self, place: Callable[..., Any] | FrameType, config: object = None) -> Reached:
         """Return all of the project's own code that a callable, or the block of a frame, reaches.
 
         The first look reads sources; later ones check that everything is as it was.
+
+        Parameters
+        ----------
+        place
+            Where to begin.
+        config
+            What it is given; the code of the own classes in it is reached as well.
         """
+        found = self._of_place(place)
+        for cls in _own_classes(config):
+            found = self._joined(found, self._of_place(cls))
+        return found
+
+    def _of_place(self, place: Callable[..., Any] | FrameType) -> Reached:
         match cast("object", place):
             case FrameType() as frame:
                 return self._of_frame(frame)
@@ -95,6 +110,14 @@ class Reach:
         changed = self._loaded.changed_among(found.files)
         # What was read there is not what is executed, so it must not pass for it.
         return found if not changed else found.of_another_time(changed)
+
+
+def _own_classes(config: object) -> list[type]:
+    """Return the own classes whose instances a config holds, in the order of their names."""
+    if is_plain(config):
+        return []
+    classes = {type(item) for _, item in own_code_inside([config]) if not isinstance(item, type)}
+    return sorted(classes, key=lambda cls: (cls.__module__, cls.__qualname__))
 
 
 class _Kept:

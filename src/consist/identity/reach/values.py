@@ -33,10 +33,10 @@ def text_of(walk: Walker, value: Any) -> str:
     return enter_instance(walk, value) if is_own(value) else opaque(walk, value)
 
 
-def carried(walk: Walker, value: Any) -> dict[str, str]:
-    """Return what a callable carries, label → text."""
+def carried(walk: Walker, value: Any) -> dict[str, object]:
+    """Return what a callable carries, and keep an eye on it."""
     walk.found.pins.carried(value)
-    return {label: walk.target(item) for label, item in parts_of(value)}
+    return dict(parts_of(value))
 
 
 def opaque(walk: Walker, value: object) -> str:

@@ -20,6 +20,7 @@ from types import BuiltinFunctionType, FrameType, FunctionType, MethodType, Modu
 from typing import Any
 
 from consist.errors import UnhashableValue
+from consist.identity.canonical import digest
 from consist.identity.reach.constants import Constants, value_text
 from consist.identity.reach.found import Found, Namespace
 from consist.identity.reach.functions import enter_block, enter_code, with_carried
@@ -125,9 +126,24 @@ class Walk:
             namespace, name, value, path = members, attribute, members[attribute], path[1:]
         if where is not None and any(value is item for item in _LOADERS):
             self.found.unresolved.add(f"{'.'.join(chain)}() in {where}")
+        if "__subclasses__" in path and isinstance(value, type):
+            self._enter_subclasses(value)
         if package is not None and not (isinstance(value, (FunctionType, type)) and is_own(value)):
             return package
         return self._named(namespace, name, value)
+
+    def _enter_subclasses(self, cls: type) -> None:
+        """Enter the own classes that are derived from one, since the code asks for them."""
+        self.found.pins.subclasses(cls)
+        pending = list(cls.__subclasses__())
+        names: list[str] = []
+        while pending:
+            found = pending.pop()
+            pending.extend(found.__subclasses__())
+            if is_own(found):
+                names.append(self.target(found))
+        label = f"subclasses of {cls.__module__}.{cls.__qualname__}"
+        self.found.part(label, digest("reach", sorted(names)))
 
     def _resolve_builtin(self, name: str, where: str | None) -> str | None:
         if where is None:

@@ -316,3 +316,36 @@ def test_ordinary_code_leaves_nothing_open(look: Look) -> None:
 def test_what_is_not_written_in_python_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CodeIdentityUnavailableError):
         CodeIdentity(tmp_path).of(len, "callable_deps")
+
+
+def test_the_classes_of_a_config_count(load: Callable[..., Any], reach: Reach) -> None:
+    text = "class Plan:\n    def rate(self): return {}\ndef step(config): return config.rate()\n"
+    steps = load(reach_i=text.format(1))
+    bare, one = reach.of(steps.step).digest, reach.of(steps.step, steps.Plan()).digest
+    assert bare != one
+    assert reach.of(steps.step, {"rate": 1, "names": ["a"]}).digest == bare
+    assert reach.of(steps.step, {"plan": [steps.Plan()]}).digest == one
+    steps.Plan.rate = lambda self: 3
+    assert reach.of(steps.step, steps.Plan()).digest != one
+
+
+def test_a_carried_value_without_identity_is_listed(load: Callable[..., Any], reach: Reach) -> None:
+    steps = load(reach_j="def make(n):\n    def step():\n        return n\n    return step\n")
+    found = reach.of(steps.make(object()))
+    (listed,) = found.unresolved
+    assert listed.startswith("the value of closure.n (object) of function reach_j.make")
+
+
+def test_a_path_in_the_project_is_the_same_wherever_the_project_lies(look: Look) -> None:
+    text = """
+        from pathlib import Path
+        import os
+        HERE, DATA = Path(__file__).parent, os.path.join(os.path.dirname(__file__), "{}")
+        def step(): return HERE, DATA
+    """
+    assert (
+        look({"steps.py": text.format("a")}).digest == look({"steps.py": text.format("a")}).digest
+    )
+    assert (
+        look({"steps.py": text.format("a")}).digest != look({"steps.py": text.format("b")}).digest
+    )
