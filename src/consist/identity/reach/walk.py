@@ -60,9 +60,7 @@ class Walk:
 
     def values(self, values: Mapping[str, object], name: str) -> str:
         """Begin with what a callable carries."""
-        return with_carried(
-            self, name, {label: self.target(item) for label, item in values.items()}
-        )
+        return with_carried(self, name, values)
 
     def callable(self, fn: Callable[..., Any]) -> str:
         """Begin with any other callable; of an object, what calling it uses."""
