@@ -1,0 +1,141 @@
+"""Plays a row: makes the project, starts its processes, and compares what came of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.truth.project import Project
+from tests.acceptance.truth.row import MODES, Outcome, Process, Row
+
+ROOT = Path(__file__).parents[3]
+_INSIDE = Path(__file__).with_name("inside")
+_ORDER = " ".join(sorted(MODES, key=lambda mode: mode != "callable_deps"))
+_KILLED = -9
+
+Answers = dict[str, list[dict[str, Any]]]
+
+
+def play(row: Row, place: Path) -> list[Answers]:
+    """Return, for every process of a row, the answers by mode."""
+    project = Project(place)
+    project.fill(row.files)
+    project.fill(row.outside, project.outside)
+    project.fill(row.installed, project.installed)
+    if row.git:
+        project.begin_repository()
+    project.fill(row.data)
+    return [_answers(row, process, project) for process in row.processes]
+
+
+def contradictions(row: Row, mode: str, played: list[Answers]) -> list[str]:
+    """Return what a mode did otherwise than the row says."""
+    return [
+        f"process {number}: {complaint}"
+        for number, (process, answers) in enumerate(zip(row.processes, played, strict=True), 1)
+        for complaint in _complaints(process, mode, answers.get(mode, []))
+    ]
+
+
+# ---------------------------------------------------------------- starting
+
+
+def _answers(row: Row, process: Process, project: Project) -> Answers:
+    process.change(project)
+    found: Answers = {}
+    for modes in _ORDER.split() if row.apart else [_ORDER]:
+        for mode, answers in _start(process, project, modes).items():
+            found.setdefault(mode, []).extend(answers)
+    return found
+
+
+def _start(process: Process, project: Project, modes: str) -> Answers:
+    """Start a process, or several at once, and read what they wrote."""
+    files = [project.place / f"answers_{number}" for number in range(process.times)]
+    running = [_popen(process, project, modes, file) for file in files]
+    found: Answers = {}
+    for started, file in zip(running, files, strict=True):
+        output, errors = started.communicate(timeout=120)
+        answers = _read(file)
+        if started.returncode == _KILLED:
+            answers += [{"mode": mode, "outcome": "killed"} for mode in modes.split()]
+        elif started.returncode:
+            raise AssertionError(f"a process ended with {started.returncode}\n{output}{errors}")
+        for answer in answers:
+            found.setdefault(answer["mode"], []).append(answer)
+    return found
+
+
+def _popen(process: Process, project: Project, modes: str, file: Path) -> subprocess.Popen[str]:
+    argv = process.argv or ("-c", f"from asking import *\n{process.code}")
+    file.unlink(missing_ok=True)
+    environment = {
+        **{name: text for name, text in os.environ.items() if not name.startswith("CONSIST_")},
+        "CONSIST_CACHE_DIR": str(project.place / "cache"),
+        "PYTHONPATH": os.pathsep.join([str(_INSIDE), str(project.outside), str(project.installed)]),
+        "PYTHONDONTWRITEBYTECODE": "",
+        "TRUTH_PLACE": str(project.kept),
+        "TRUTH_ANSWERS": str(file),
+        "TRUTH_MODES": modes,
+        **process.environment,
+    }
+    return subprocess.Popen(
+        [sys.executable, *argv],
+        cwd=project.root,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _read(file: Path) -> list[dict[str, Any]]:
+    if not file.exists():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+# ---------------------------------------------------------------- comparing
+
+
+def _complaints(process: Process, mode: str, answers: list[dict[str, Any]]) -> Iterator[str]:
+    outcome: Outcome = getattr(process.expected, mode)
+    if not answers:
+        yield f"{outcome.kind} expected, no answer came"
+    for answer in answers:
+        told = answer["outcome"]
+        detail = f" ({answer['classes'][0]}: {answer['said']})" if told == "error" else ""
+        expected = {"hit", "miss"} if outcome.kind == "done" else {outcome.kind}
+        if told not in expected:
+            yield f"{outcome.kind} expected, {told} came{detail}"
+        elif told == "error":
+            yield from _wrong_error(outcome, answer)
+        else:
+            yield from _wrong_meta(process, mode, answer.get("meta", {}))
+
+
+def _wrong_error(outcome: Outcome, answer: dict[str, Any]) -> Iterator[str]:
+    classes, said = answer["classes"], answer["said"]
+    if outcome.error not in classes:
+        yield f"{outcome.error} expected, {classes[0]} came: {said}"
+    for part in outcome.says:
+        if part not in said:
+            yield f"the error does not name {part!r}: {said}"
+
+
+def _wrong_meta(process: Process, mode: str, meta: dict[str, Any]) -> Iterator[str]:
+    wanted = {**process.meta, **(process.deps_meta if mode == "callable_deps" else {})}
+    for key, value in wanted.items():
+        found = meta.get(key)
+        text = json.dumps(found)
+        if value is None and found is not None:
+            yield f"{key} is {found!r}, and should not be there"
+        elif isinstance(value, str) and value not in text:
+            yield f"{key} is {text}, without {value!r}"
+        elif value is not None and not isinstance(value, str) and found != value:
+            yield f"{key} is {text}, not {value!r}"

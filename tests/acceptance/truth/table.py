@@ -1,0 +1,17 @@
+"""The whole truth table, in the order of its page."""
+
+from __future__ import annotations
+
+from tests.acceptance.truth import (
+    rows_near,
+)
+from tests.acceptance.truth.row import Group, Row
+
+GROUPS: list[Group] = [
+    rows_near.GROUP,
+]
+
+
+def rows() -> list[Row]:
+    """Return all rows."""
+    return [row for group in GROUPS for row in group.rows]
