@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 from tests.acceptance.truth.project import Project
@@ -49,15 +50,15 @@ def _answers(row: Row, process: Process, project: Project) -> Answers:
     process.change(project)
     found: Answers = {}
     for modes in _ORDER.split() if row.apart else [_ORDER]:
-        for mode, answers in _start(process, project, modes).items():
+        for mode, answers in _start(row, process, project, modes).items():
             found.setdefault(mode, []).extend(answers)
     return found
 
 
-def _start(process: Process, project: Project, modes: str) -> Answers:
+def _start(row: Row, process: Process, project: Project, modes: str) -> Answers:
     """Start a process, or several at once, and read what they wrote."""
     files = [project.place / f"answers_{number}" for number in range(process.times)]
-    running = [_popen(process, project, modes, file) for file in files]
+    running = [_popen(row, process, project, modes, file) for file in files]
     found: Answers = {}
     for started, file in zip(running, files, strict=True):
         output, errors = started.communicate(timeout=120)
@@ -71,8 +72,11 @@ def _start(process: Process, project: Project, modes: str) -> Answers:
     return found
 
 
-def _popen(process: Process, project: Project, modes: str, file: Path) -> subprocess.Popen[str]:
-    argv = process.argv or ("-c", f"from asking import *\n{process.code}")
+def _popen(
+    row: Row, process: Process, project: Project, modes: str, file: Path
+) -> subprocess.Popen[str]:
+    code = f"from asking import *\n{dedent(process.code)}\nleave()\n"
+    argv = process.argv or ("-c", code)
     file.unlink(missing_ok=True)
     environment = {
         **{name: text for name, text in os.environ.items() if not name.startswith("CONSIST_")},
@@ -82,6 +86,7 @@ def _popen(process: Process, project: Project, modes: str, file: Path) -> subpro
         "TRUTH_PLACE": str(project.kept),
         "TRUTH_ANSWERS": str(file),
         "TRUTH_MODES": modes,
+        "TRUTH_CLOSES": "yes" if row.closes else "",
         **process.environment,
     }
     return subprocess.Popen(

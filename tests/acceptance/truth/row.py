@@ -132,6 +132,8 @@ class Row:
         Whether the project is a repository.
     apart : bool
         Whether every mode has a process of its own.
+    closes : bool
+        Whether the processes close their trackers.
     slow : bool
         Whether it belongs to the campaigns.
     shares : str or None
@@ -148,6 +150,7 @@ class Row:
     installed: Mapping[str, str] = field(default_factory=dict)
     git: bool = True
     apart: bool = False
+    closes: bool = False
     slow: bool = False
     shares: str | None = None
 

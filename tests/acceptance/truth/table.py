@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from tests.acceptance.truth import (
+    rows_far,
     rows_near,
 )
 from tests.acceptance.truth.row import Group, Row
 
 GROUPS: list[Group] = [
     rows_near.GROUP,
+    rows_far.IMPORTS,
+    rows_far.REACHED,
 ]
 
 

@@ -3,14 +3,22 @@
 Every mode has a database, run folder and scratch folder of its own, so that none answers for
 another. What has been imported by one mode is there for the next, so ``callable_deps``, which alone
 looks at other modules, begins.
+
+Most processes vanish without closing their trackers, which costs less and is the harder case.
 """
 
 from __future__ import annotations
 
 import json
+import linecache
 import os
-from collections.abc import Callable
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 from consist import Tracker
@@ -19,13 +27,17 @@ from consist.models.result import RunResult
 PLACE = Path(os.environ["TRUTH_PLACE"])
 ANSWERS = Path(os.environ["TRUTH_ANSWERS"])
 MODES = os.environ["TRUTH_MODES"].split()
+CLOSES = bool(os.environ["TRUTH_CLOSES"])
+
+_open: list[Tracker] = []
+_model: dict[str, str] = {}
 
 Flow = Callable[[Tracker, Path], RunResult | None]
 
 
 def ask(fn: Callable[..., Any], *, tracker: dict[str, Any] | None = None, **options: Any) -> None:
     """Run one step in every mode, and tell what came of it."""
-    each(lambda made, _: made.run(fn, **options), **(tracker or {}))
+    each(lambda made, _: made.run(fn, **{**_model, **options}), **(tracker or {}))
 
 
 def each(flow: Flow, **options: Any) -> None:
@@ -44,9 +56,37 @@ def each(flow: Flow, **options: Any) -> None:
             file.write(json.dumps({"mode": mode, **answer}) + "\n")
 
 
-def tell(tracker: Tracker) -> RunResult | bool:
-    """Tell of a block, which has no result, whether it was a hit."""
-    return tracker.is_cached
+@contextmanager
+def answering(row: str) -> Iterator[None]:
+    """Ask for one of several rows that share a process, under a model of its own."""
+    _model.update(model=row)
+    yield
+    _model.clear()
+
+
+def rewrite(path: str, old: str, new: str) -> None:
+    """Edit a file while the process runs; its time is later than any before."""
+    file = Path(path)
+    text = file.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new), encoding="utf-8")
+    later = time.time() + 10
+    os.utime(file, (later, later))
+
+
+def cell(text: str, names: dict[str, Any], number: int = 1) -> None:
+    """Execute a notebook cell as IPython does, which keeps its lines for tracebacks."""
+    text = dedent(text)
+    file = f"/tmp/ipykernel_1/{number}{zlib.crc32(text.encode())}.py"
+    linecache.cache[file] = len(text), None, text.splitlines(keepends=True), file
+    exec(compile(text, file, "exec"), names)
+
+
+def leave() -> None:
+    """End the process, without closing anything."""
+    sys.stdout.flush()
+    if not CLOSES:
+        os._exit(0)
 
 
 def _answer(mode: str, flow: Flow, options: dict[str, Any]) -> dict[str, Any]:
@@ -64,10 +104,14 @@ def _answer(mode: str, flow: Flow, options: dict[str, Any]) -> dict[str, Any]:
         for name, value in options.items()
     }
     try:
-        with Tracker(**given) as tracker:
-            result: Any = flow(tracker, scratch)
-            return {"outcome": _outcome(result), "meta": _meta(result)}
-    except (Exception, KeyboardInterrupt) as error:
+        tracker = Tracker(**given)
+        _open.append(tracker)
+        result: Any = flow(tracker, scratch)
+        answer = {"outcome": _outcome(result), "meta": _meta(result)}
+        if CLOSES:
+            tracker.close()
+        return answer
+    except BaseException as error:
         classes = [cls.__name__ for cls in type(error).__mro__]
         said = "\n".join([str(error), *getattr(error, "__notes__", ())])
         return {"outcome": "error", "classes": classes, "said": said}
@@ -79,4 +123,5 @@ def _outcome(result: Any) -> str:
 
 
 def _meta(result: Any) -> dict[str, Any]:
-    return {} if isinstance(result, bool) else json.loads(json.dumps(result.run.meta, default=str))
+    # The record, since making an entity of it imports half of SQLAlchemy in every process.
+    return {} if isinstance(result, bool) else json.loads(json.dumps(result._run.meta, default=str))
