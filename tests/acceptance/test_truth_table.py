@@ -7,9 +7,21 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.truth.not_built import excuse
-from tests.acceptance.truth.play import contradictions, play
+from tests.acceptance.truth.play import Answers, contradictions, play, play_together
 from tests.acceptance.truth.row import MODES, Row
 from tests.acceptance.truth.table import rows
+
+
+_TOGETHER: dict[str, dict[str, list[Answers]]] = {}
+
+
+def _played(row: Row, place: Path) -> list[Answers]:
+    if row.shares is None:
+        return play(row, place)
+    if row.shares not in _TOGETHER:
+        together = [other for other in rows() if other.shares == row.shares]
+        _TOGETHER[row.shares] = play_together(together, place)
+    return _TOGETHER[row.shares][row.id]
 
 
 @pytest.mark.parametrize(
@@ -17,7 +29,7 @@ from tests.acceptance.truth.table import rows
     [pytest.param(row, id=row.id, marks=pytest.mark.slow if row.slow else ()) for row in rows()],
 )
 def test_row(row: Row, tmp_path: Path, subtests: pytest.Subtests) -> None:
-    played = play(row, tmp_path / "here")
+    played = _played(row, tmp_path / "here")
     for mode in MODES:
         with subtests.test(mode=mode):
             found, reason = contradictions(row, mode, played), excuse(row.name, mode)

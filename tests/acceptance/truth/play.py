@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from textwrap import dedent
+from textwrap import dedent, indent
 from typing import Any
 
 from tests.acceptance.truth.project import Project
@@ -24,6 +25,42 @@ Answers = dict[str, list[dict[str, Any]]]
 
 def play(row: Row, place: Path) -> list[Answers]:
     """Return, for every process of a row, the answers by mode."""
+    if not row.apart:
+        return _play(row, place, _ORDER)
+    played = [_play(row, place / mode, mode) for mode in _ORDER.split()]
+    return [
+        {mode: answers for found in same for mode, answers in found.items()}
+        for same in zip(*played, strict=True)
+    ]
+
+
+def play_together(together: list[Row], place: Path) -> dict[str, list[Answers]]:
+    """Play rows that share their processes; return for each id what :func:`play` returns."""
+    first = together[0]
+    processes = tuple(
+        replace(
+            same[0],
+            code="\n".join(
+                f"with answering({row.id!r}):\n{indent(dedent(process.code), '    ')}"
+                for row, process in zip(together, same, strict=True)
+            ),
+        )
+        for same in zip(*(row.processes for row in together), strict=True)
+    )
+    played = _play(replace(first, processes=processes), place, _ORDER)
+    return {
+        row.id: [
+            {
+                mode: [answer for answer in found if answer["row"] == row.id]
+                for mode, found in answers.items()
+            }
+            for answers in played
+        ]
+        for row in together
+    }
+
+
+def _play(row: Row, place: Path, modes: str) -> list[Answers]:
     project = Project(place)
     project.fill(row.files)
     project.fill(row.outside, project.outside)
@@ -31,7 +68,11 @@ def play(row: Row, place: Path) -> list[Answers]:
     if row.git:
         project.begin_repository()
     project.fill(row.data)
-    return [_answers(row, process, project) for process in row.processes]
+    found: list[Answers] = []
+    for process in row.processes:
+        process.change(project)
+        found.append(_start(row, process, project, modes))
+    return found
 
 
 def contradictions(row: Row, mode: str, played: list[Answers]) -> list[str]:
@@ -44,15 +85,6 @@ def contradictions(row: Row, mode: str, played: list[Answers]) -> list[str]:
 
 
 # ---------------------------------------------------------------- starting
-
-
-def _answers(row: Row, process: Process, project: Project) -> Answers:
-    process.change(project)
-    found: Answers = {}
-    for modes in _ORDER.split() if row.apart else [_ORDER]:
-        for mode, answers in _start(row, process, project, modes).items():
-            found.setdefault(mode, []).extend(answers)
-    return found
 
 
 def _start(row: Row, process: Process, project: Project, modes: str) -> Answers:

@@ -131,7 +131,9 @@ class Row:
     git : bool
         Whether the project is a repository.
     apart : bool
-        Whether every mode has a process of its own.
+        Whether every mode has a project and processes of its own.
+    shown : int
+        Which process the page shows.
     closes : bool
         Whether the processes close their trackers.
     slow : bool
@@ -150,6 +152,7 @@ class Row:
     installed: Mapping[str, str] = field(default_factory=dict)
     git: bool = True
     apart: bool = False
+    shown: int = -1
     closes: bool = False
     slow: bool = False
     shares: str | None = None
@@ -161,8 +164,8 @@ class Row:
 
     @property
     def expected(self) -> Expected:
-        """What must come of the last process."""
-        return self.processes[-1].expected
+        """What must come of the process that the page shows."""
+        return self.processes[self.shown].expected
 
 
 @dataclass(frozen=True)
@@ -227,6 +230,19 @@ class Group:
             argv=argv,
             times=times,
         )
-        self.rows.append(
-            Row(name=name, why=why, processes=(start, *between, last), files=files, **options)
-        )
+        processes = (start, *between, last)
+        self.rows.append(Row(name=name, why=why, processes=processes, files=files, **options))
+
+    def alone(
+        self,
+        name: str,
+        expected: Expected | tuple[Outcome, Outcome, Outcome, Outcome],
+        why: str,
+        *,
+        files: Mapping[str, str],
+        code: str,
+        **options: Any,
+    ) -> None:
+        """Add a row of one process, in which everything happens."""
+        process = Process(expected=Expected(*expected), code=code)
+        self.rows.append(Row(name=name, why=why, processes=(process,), files=files, **options))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.acceptance.truth import (
     rows_far,
     rows_near,
+    rows_session,
 )
 from tests.acceptance.truth.row import Group, Row
 
@@ -12,6 +13,10 @@ GROUPS: list[Group] = [
     rows_near.GROUP,
     rows_far.IMPORTS,
     rows_far.REACHED,
+    rows_session.REPOSITORY,
+    rows_session.PROCESSES,
+    rows_session.PACKAGES,
+    rows_session.LIMITS,
 ]
 
 

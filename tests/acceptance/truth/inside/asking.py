@@ -29,8 +29,9 @@ ANSWERS = Path(os.environ["TRUTH_ANSWERS"])
 MODES = os.environ["TRUTH_MODES"].split()
 CLOSES = bool(os.environ["TRUTH_CLOSES"])
 
-_open: list[Tracker] = []
+_open: dict[str, Tracker] = {}
 _model: dict[str, str] = {}
+_row: dict[str, str] = {}
 
 Flow = Callable[[Tracker, Path], RunResult | None]
 
@@ -53,15 +54,17 @@ def each(flow: Flow, **options: Any) -> None:
     for mode in MODES:
         answer = _answer(mode, flow, options)
         with ANSWERS.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"mode": mode, **answer}) + "\n")
+            file.write(json.dumps({"mode": mode, **_row, **answer}) + "\n")
 
 
 @contextmanager
 def answering(row: str) -> Iterator[None]:
     """Ask for one of several rows that share a process, under a model of its own."""
     _model.update(model=row)
+    _row.update(row=row)
     yield
     _model.clear()
+    _row.clear()
 
 
 def rewrite(path: str, old: str, new: str) -> None:
@@ -104,8 +107,7 @@ def _answer(mode: str, flow: Flow, options: dict[str, Any]) -> dict[str, Any]:
         for name, value in options.items()
     }
     try:
-        tracker = Tracker(**given)
-        _open.append(tracker)
+        tracker = _tracker(given)
         result: Any = flow(tracker, scratch)
         answer = {"outcome": _outcome(result), "meta": _meta(result)}
         if CLOSES:
@@ -115,6 +117,14 @@ def _answer(mode: str, flow: Flow, options: dict[str, Any]) -> dict[str, Any]:
         classes = [cls.__name__ for cls in type(error).__mro__]
         said = "\n".join([str(error), *getattr(error, "__notes__", ())])
         return {"outcome": "error", "classes": classes, "said": said}
+
+
+def _tracker(given: dict[str, Any]) -> Tracker:
+    """Open a tracker; rows that share a process share it."""
+    known = _open.get(repr(given)) if _model else None
+    tracker = Tracker(**given) if known is None else known
+    _open[repr(given) if _model else str(len(_open))] = tracker
+    return tracker
 
 
 def _outcome(result: Any) -> str:
