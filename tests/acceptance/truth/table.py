@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from tests.acceptance.truth import (
+    rows_carried,
+    rows_config,
     rows_far,
     rows_near,
     rows_session,
@@ -16,6 +18,9 @@ GROUPS: list[Group] = [
     rows_session.REPOSITORY,
     rows_session.PROCESSES,
     rows_session.PACKAGES,
+    rows_carried.GROUP,
+    rows_config.CONFIG,
+    rows_config.LABELS,
     rows_session.LIMITS,
 ]
 
