@@ -8,7 +8,26 @@ from __future__ import annotations
 MODES: dict[str, str] = {"callable_deps": "the mode is not built yet"}
 """Whole modes."""
 
-ROWS: dict[tuple[str, str], str] = {}
+_MISMATCH = "an edited input is compared only where the step executes"
+_OVERWRITER = "the error does not name the run that overwrote the file"
+_TAMPERED = "loading and copying compare no bytes yet"
+_EAGER = "eager validation compares no bytes yet"
+_INGEST = "ingestion is not built yet"
+
+ROWS: dict[tuple[str, str], str] = {
+    ("upstream: its file was edited by hand; it would be a hit", "*"): _MISMATCH,
+    ('upstream: its file was edited by hand; `input_mismatch="miss"`', "*"): (
+        "`input_mismatch` is not built yet"
+    ),
+    ("upstream: another run has written to its place since", "*"): _OVERWRITER,
+    ("output: another run wrote to its path, then it is loaded", "*"): _TAMPERED,
+    ("output: edited by hand, then loaded", "*"): _TAMPERED,
+    ("output: edited by hand, then copied by `outputs-all`", "*"): _TAMPERED,
+    ("output: edited by hand; eager", "*"): _EAGER,
+    ("output: a file in a folder was edited by hand; eager", "*"): _EAGER,
+    ("output: ingested, then its file deleted; eager", "*"): _INGEST,
+    ("output: ingested, then its file deleted, then loaded from the database", "*"): _INGEST,
+}
 """Single rows, by name and mode; ``*`` stands for every mode."""
 
 

@@ -163,6 +163,13 @@ class Row:
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
     @property
+    def title(self) -> str:
+        """Name for the page: without the word that tells groups apart."""
+        return re.sub(
+            r"^(carried|config|field|input|upstream|output|run|mode|record): ", "", self.name
+        )
+
+    @property
     def expected(self) -> Expected:
         """What must come of the process that the page shows."""
         return self.processes[self.shown].expected

@@ -206,9 +206,7 @@ GROUP.row(
     "defaults count by their value at the moment",
     files=FILES,
     code="import steps\nask(steps.with_default)\n",
-    then=(
-        "import steps\nsteps.with_default.__defaults__[0]['car'] = 2\nask(steps.with_default)\n"
-    ),
+    then=("import steps\nsteps.with_default.__defaults__[0]['car'] = 2\nask(steps.with_default)\n"),
 )
 GROUP.row(
     "carried: the default of a keyword, in the source",

@@ -273,8 +273,12 @@ _FIELDS: list[tuple[str, str, Outcome, str]] = [
         HIT,
         "the same epoch",
     ),
-    ("outputs that are copied: the policy", "cache_options=CacheOptions("
-     "cache_hydration='inputs-missing')", HIT, "how bytes are given back is no identity"),
+    (
+        "outputs that are copied: the policy",
+        "cache_options=CacheOptions(cache_hydration='inputs-missing')",
+        HIT,
+        "how bytes are given back is no identity",
+    ),
     ("an empty config", "config={}", HIT, "no config is an empty one"),
 ]
 _ASK = "from consist import CacheOptions\nimport steps\nask(steps.step{options})\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from tests.acceptance.truth.project import Project, commit, edit, several
 from tests.acceptance.truth.row import (
     BLUNT,
@@ -154,12 +153,6 @@ for name, change, expected, why in [
         "`callable_source` sees nothing outside the function",
     ),
     (
-        "a local variable that has the name of a function beside it, and that function",
-        several(edit("steps.py", "return 2", "return 22")),
-        ELSEWHERE,
-        "the step means its own variable",
-    ),
-    (
         "the type annotation of a parameter",
         edit("steps.py", "base=2.0", "base: int = 2.0"),
         always(MISS),
@@ -193,14 +186,7 @@ for name, change, expected, why in [
         "another syntax tree",
     ),
 ]:
-    files = STEPS
-    if name.startswith("a local variable"):
-        files = {
-            "steps.py": STEPS["steps.py"].replace(
-                "trips = base * RATE", "growth = 3\n        trips = base * growth"
-            )
-        }
-    GROUP.row(name, change, expected, why, files=files)
+    GROUP.row(name, change, expected, why, files=STEPS)
 
 GROUP.row(
     "an edit that is taken back",
@@ -476,4 +462,3 @@ GROUP.row(
     },
     code="import steps\neach(steps.step)\n",
 )
-

@@ -5,23 +5,39 @@ from __future__ import annotations
 from tests.acceptance.truth import (
     rows_carried,
     rows_config,
-    rows_far,
+    rows_edits,
+    rows_imports,
+    rows_inputs,
+    rows_limits,
     rows_near,
-    rows_session,
+    rows_outputs,
+    rows_packages,
+    rows_processes,
+    rows_project,
+    rows_reached,
+    rows_runs,
+    rows_upstream,
 )
 from tests.acceptance.truth.row import Group, Row
 
 GROUPS: list[Group] = [
     rows_near.GROUP,
-    rows_far.IMPORTS,
-    rows_far.REACHED,
-    rows_session.REPOSITORY,
-    rows_session.PROCESSES,
-    rows_session.PACKAGES,
+    rows_imports.GROUP,
+    rows_reached.GROUP,
+    rows_packages.GROUP,
+    rows_project.GROUP,
+    rows_processes.GROUP,
+    rows_edits.GROUP,
     rows_carried.GROUP,
     rows_config.CONFIG,
     rows_config.LABELS,
-    rows_session.LIMITS,
+    rows_inputs.GROUP,
+    rows_upstream.GROUP,
+    rows_outputs.GROUP,
+    rows_runs.ENDINGS,
+    rows_runs.ASKING,
+    rows_runs.RECORD,
+    rows_limits.GROUP,
 ]
 
 

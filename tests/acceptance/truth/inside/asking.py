@@ -113,7 +113,7 @@ def _answer(mode: str, flow: Flow, options: dict[str, Any]) -> dict[str, Any]:
         if CLOSES:
             tracker.close()
         return answer
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - also Ctrl-C and sys.exit are answers
         classes = [cls.__name__ for cls in type(error).__mro__]
         said = "\n".join([str(error), *getattr(error, "__notes__", ())])
         return {"outcome": "error", "classes": classes, "said": said}
