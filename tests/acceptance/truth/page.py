@@ -15,24 +15,24 @@ _OPENING = """\
 
 # What is found again, and what is not
 
-A cache is worth what it does after a change. This page lists {count} changes and what comes of \
-each in every [code identity mode](../explanation/identity.md#code). Each line is a small project \
-that the tests really run: in one process, then, after the change, in another one.
+A cache is worth what it does after a change. This page lists {count} changes and what comes of
+each in every [code identity mode](../explanation/identity.md#code). Each line is a small project
+that the tests really run: in one process and then, after the change, in another one.
 
 | the table says | that means |
 |---|---|
 | hit | the earlier result is given back, and it is the right one |
-| hit (cannot see) | the earlier result is given back although it may be another one now; this \
+| hit (cannot see) | the earlier result is given back although it may be another one now: this \
 mode does not look there, as its documentation says |
 | hit (listed) | the earlier result is given back, and the run lists what could not be followed, \
 in `run.meta["code_identity_unresolved"]` |
 | miss | the step is executed |
-| miss (needless) | the step is executed although it would come to the same; this mode looks at \
+| miss (needless) | the step is executed although it would come to the same: this mode looks at \
 more than the step |
-| error | nothing is given back and nothing is executed; the error names what is wrong |
+| error | nothing is given back; the error names what is wrong |
 
-In `callable_deps` no line is needless, and what it cannot see stands \
-[at the end](#what-no-mode-sees): nobody's code, config or input.
+In `callable_deps` no line is needless. What it cannot see stands [at the end](#what-no-mode-sees):
+it is nobody's code, config or input.
 """
 
 

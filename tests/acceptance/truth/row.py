@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from tests.acceptance.truth.project import Project
+from tests.acceptance.truth.project import Change, Project
 
 MODES = ("repo_git", "callable_module", "callable_source", "callable_deps")
-
-Change = Callable[[Project], None]
 
 
 class Outcome(NamedTuple):

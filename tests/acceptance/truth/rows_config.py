@@ -115,7 +115,13 @@ _VALUES: list[tuple[str, str, str, Outcome, str]] = [
     ("`np.bool_` and `bool`", "np.bool_(True)", "True", HIT, "the same truth"),
     ("the same array", "np.arange(3)", "np.array([0, 1, 2])", HIT, "the same type, shape, bytes"),
     ("a value of an array", "np.array([1, 2])", "np.array([1, 3])", MISS, "other bytes"),
-    ("the type of an array", "np.array([1, 2])", "np.array([1.0, 2.0])", MISS, "it computes other"),
+    (
+        "the type of an array",
+        "np.array([1, 2])",
+        "np.array([1.0, 2.0])",
+        MISS,
+        "it computes otherwise",
+    ),
     (
         "the shape of an array",
         "np.zeros(4)",

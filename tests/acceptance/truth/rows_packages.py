@@ -28,6 +28,17 @@ GROUP = Group(
 # ---------------------------------------------------------------- packages
 
 
+CODE = """
+def growth():
+    return 2 * 3
+
+
+class Base:
+    def rate(self):
+        return growth()
+"""
+
+
 def _package(
     version: str, text: str, name: str = "growthlib", module: str = "growthlib"
 ) -> dict[str, str]:
@@ -45,13 +56,13 @@ def _upgrade(name: str = "growthlib", module: str = "growthlib") -> Change:
     def change(project: Project) -> None:
         shutil.rmtree(project.installed / f"{name}-1.0.dist-info")
         project.fill(
-            _package("1.1", "def growth():\n    return 2 * 4\n", name, module), project.installed
+            _package("1.1", CODE.replace("2 * 3", "2 * 4"), name, module), project.installed
         )
 
     return change
 
 
-LIBRARY = _package("1.0", "def growth():\n    return 2 * 3\n")
+LIBRARY = _package("1.0", CODE)
 NAMED = Expected(UNSEEN, UNSEEN, UNSEEN, MISS)
 USES = "import growthlib\n\n\ndef step():\n    print(growthlib.growth())\n"
 for name, files, why in [
@@ -73,9 +84,9 @@ for name, files, why in [
         "a package whose class is the base of an own class",
         {
             "models.py": (
-                "import growthlib\n\n\nclass Model:\n    rate = staticmethod(growthlib.growth)\n"
+                "from growthlib import Base\n\n\nclass Model(Base):\n    name = 'model'\n"
             ),
-            "steps.py": "from models import Model\n\n\ndef step():\n    print(Model.rate())\n",
+            "steps.py": "from models import Model\n\n\ndef step():\n    print(Model().rate())\n",
         },
         "its version counts",
     ),
@@ -87,7 +98,7 @@ GROUP.row(
     NAMED,
     "the distribution is found that has the module",
     files={"steps.py": USES},
-    installed=_package("1.0", "def growth():\n    return 2 * 3\n", "Growth_Lib", "growthlib"),
+    installed=_package("1.0", CODE, "Growth_Lib", "growthlib"),
 )
 GROUP.row(
     "a package that nobody names: another version",
@@ -119,7 +130,7 @@ GROUP.row(
 # ---------------------------------------------------------------- looked up by name
 
 DYNAMIC = {
-    "rates_low.py": "def growth():\n    return 2 * 3\n",
+    "rates_low.py": CODE,
     "steps.py": """
     import importlib
 

@@ -118,7 +118,7 @@ GROUP.row(
     environment={"PYTHONHASHSEED": "2"},
 )
 GROUP.row(
-    "without compiled files (`PYTHONDONTWRITEBYTECODE`)",
+    "without compiled files, and optimized as by `python -O`",
     nothing,
     always(HIT),
     "how Python keeps its modules does not count",

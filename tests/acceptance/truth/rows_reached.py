@@ -50,9 +50,9 @@ GROUP.row(
     code="import steps\nask(steps.Regional().simulate)\n",
 )
 GROUP.row(
-    "a helper is moved to another module, which is imported instead",
+    "another module is imported, whose function has the same name",
     several(
-        write("more_rates.py", "def growth():\n    return 2 * 3\n"),
+        write("more_rates.py", "def growth():\n    return 2 * 4\n"),
         edit("steps.py", "from rates import", "from more_rates import"),
     ),
     NEAR,
