@@ -250,6 +250,33 @@ GROUP.row(
     code="import steps\nask(steps.Model().simulate)\n",
 )
 GROUP.row(
+    "carried: the class of a captured object, a method that the step calls",
+    edit("plans.py", "self.base * 3", "self.base * 4"),
+    Expected(MISS, UNSEEN, UNSEEN, MISS),
+    "only `repo_git` and `callable_deps` see another file",
+    files={
+        "plans.py": """
+        from dataclasses import dataclass
+
+
+        @dataclass
+        class Plan:
+            base: int = 2
+
+            def rate(self):
+                return self.base * 3
+        """,
+        "steps.py": """
+        def make(plan):
+            def step():
+                print(plan.rate())
+
+            return step
+        """,
+    },
+    code="import plans\nimport steps\nask(steps.make(plans.Plan()))\n",
+)
+GROUP.row(
     "carried: an object without an identity",
     nothing,
     always(HIT),

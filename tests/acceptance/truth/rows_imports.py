@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.acceptance.truth.project import edit, write
-from tests.acceptance.truth.row import MISS, UNSEEN, Group
+from tests.acceptance.truth.row import MISS, UNSEEN, Group, always
 from tests.acceptance.truth.shared import (
     ANOTHER_FILE,
     FAR,
@@ -342,4 +342,12 @@ GROUP.row(
     "`repo_git` sees untracked source files",
     files={"steps.py": TWO_FILES["steps.py"]},
     data={"rates.py": RATES},
+)
+GROUP.row(
+    "the step itself lies beside the project, on `PYTHONPATH`",
+    edit("../outside/steps.py", "2 * 3", "2 * 4"),
+    always(MISS),
+    "a function outside the project folder adds its source to `repo_git`",
+    files={"README.md": "A model.\n"},
+    outside={"steps.py": "def step():\n    print(2 * 3)\n"},
 )

@@ -343,3 +343,19 @@ for name, change, outcome, why in [
         code=_LINK,
         begin=Process(expected=always(MISS), change=_link, code=_LINK),
     )
+GROUP.row(
+    "input: `hash_inputs` of a run by hand: other bytes",
+    _EDIT,
+    always(MISS),
+    "it counts and is passed nowhere",
+    files={
+        "blocks.py": """
+        def block(tracker, folder):
+            with tracker.start_run("by_hand", model="hand", hash_inputs=["zones.csv"]):
+                return tracker.is_cached
+        """,
+        ".gitignore": "*.csv\n",
+    },
+    data={"zones.csv": DATA["zones.csv"]},
+    code="import blocks\neach(blocks.block)\n",
+)

@@ -77,3 +77,29 @@ GROUP.row(
     files={"steps.py": "RATE = 2\n\n\ndef step():\n    print(RATE)\n"},
     then="import steps\nsteps.RATE = 5\nask(steps.step)\n",
 )
+
+_CONFIGURED = {
+    "settings.py": """
+    from dataclasses import dataclass
+
+
+    @dataclass
+    class Plan:
+        base: int = 2
+
+        def rate(self):
+            return self.base * 3
+    """,
+}
+for name, text in [
+    ("annotated", "from settings import Plan\n\n\ndef step(config: Plan):\n    "),
+    ("not annotated", "def step(config):\n    "),
+]:
+    GROUP.row(
+        f"a method of the config's class, which the step calls ({name})",
+        edit("settings.py", "self.base * 3", "self.base * 4"),
+        FAR,
+        "the class of a config is own code like any other",
+        files={**_CONFIGURED, "steps.py": text + "print(config.rate())\n"},
+        code="import settings\nimport steps\nask(steps.step, config=settings.Plan())\n",
+    )
