@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[3]
 _INSIDE = Path(__file__).with_name("inside")
 _ORDER = " ".join(sorted(MODES, key=lambda mode: mode != "callable_deps"))
 _KILLED = -9
+_LONGEST = 300  # seconds; half a second on a machine that has nothing else to do
 
 Answers = dict[str, list[dict[str, Any]]]
 
@@ -93,7 +94,7 @@ def _start(row: Row, process: Process, project: Project, modes: str) -> Answers:
     running = [_popen(row, process, project, modes, file) for file in files]
     found: Answers = {}
     for started, file in zip(running, files, strict=True):
-        output, errors = started.communicate(timeout=120)
+        output, errors = started.communicate(timeout=_LONGEST)
         answers = _read(file)
         if started.returncode == _KILLED:
             answers += [{"mode": mode, "outcome": "killed"} for mode in modes.split()]

@@ -43,6 +43,8 @@ FILES = {
         if end == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         if end == "interrupt":
+            # Whoever was started in the background would ignore it.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             os.kill(os.getpid(), signal.SIGINT)
         if end == "fail":
             raise RuntimeError("no convergence")
