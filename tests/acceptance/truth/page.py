@@ -24,8 +24,9 @@ that the tests really run: in one process and then, after the change, in another
 | hit | the earlier result is given back, and it is the right one |
 | hit (cannot see) | the earlier result is given back although it may be another one now: this \
 mode does not look there, as its documentation says |
-| hit (listed) | the earlier result is given back, and the run lists what could not be followed, \
-in `run.meta["code_identity_unresolved"]` |
+| hit (listed) | the earlier result is given back, and the run lists what could not be followed or \
+compared, in `run.meta["code_identity_unresolved"]`, and in the other modes values in \
+`run.meta["code_identity_unseen"]` |
 | miss | the step is executed |
 | miss (needless) | the step is executed although it would come to the same: this mode looks at \
 more than the step |

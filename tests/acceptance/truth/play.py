@@ -167,7 +167,8 @@ def _wrong_error(outcome: Outcome, answer: dict[str, Any]) -> Iterator[str]:
 
 
 def _wrong_meta(process: Process, mode: str, meta: dict[str, Any]) -> Iterator[str]:
-    wanted = {**process.meta, **(process.deps_meta if mode == "callable_deps" else {})}
+    own = process.deps_meta if mode == "callable_deps" else {}
+    wanted = own or process.meta
     for key, value in wanted.items():
         found = meta.get(key)
         text = json.dumps(found)

@@ -90,7 +90,7 @@ class Process:
     environment : mapping
         Variables that it has beside the usual ones.
     meta, deps_meta : mapping
-        What its run must have recorded, in every mode and in ``callable_deps``: key → value, or a
+        What its run must have recorded, and what instead in ``callable_deps``: key → value, or a
         text that is in it, or ``None`` for nothing.
     times : int
         How many such processes start at once.
@@ -222,7 +222,7 @@ class Group:
         environment, argv, times
             Of the last process, see :class:`Process`.
         meta, deps_meta
-            What the last run must have recorded, in every mode and in ``callable_deps``.
+            What the last run must have recorded, and what instead in ``callable_deps``.
         """
         start = begin or Process(expected=always(first), code=code)
         last = Process(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.acceptance.truth.project import edit
 from tests.acceptance.truth.row import (
     HIT,
+    LISTED,
     MISS,
     UNSEEN,
     Expected,
@@ -85,10 +86,6 @@ FILES = {
             fn()
 
         return step
-
-
-    class Opaque:
-        __slots__ = ()
     """,
 }
 
@@ -277,11 +274,13 @@ GROUP.row(
     code="import plans\nimport steps\nask(steps.make(plans.Plan()))\n",
 )
 GROUP.row(
-    "carried: an object without an identity",
+    "carried: an object without an identity: a generator of random numbers, another seed",
     nothing,
-    always(HIT),
+    always(LISTED),
     "it cannot be compared; the run lists it",
     files=FILES,
-    code="import steps\nask(steps.above(steps.Opaque()))\n",
-    meta={"code_identity_unseen": "closure.threshold"},
+    code="import random\nimport steps\nask(steps.above(random.Random(1)))\n",
+    then="import random\nimport steps\nask(steps.above(random.Random(2)))\n",
+    meta={"code_identity_unseen": "threshold"},
+    deps_meta={"code_identity_unresolved": "threshold"},
 )
