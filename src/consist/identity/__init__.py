@@ -21,7 +21,7 @@ from consist.identity.files import (
 )
 from consist.identity.loaded import LoadedSources
 from consist.identity.plain import MASK, plain
-from consist.identity.repository import SOURCE_SUFFIXES, repo_git
+from consist.identity.repository import COMMIT, SOURCE_SUFFIXES, changed_between, repo_git
 from consist.identity.signature import (
     InputIdentity,
     RunFields,
@@ -41,6 +41,7 @@ from consist.identity.sources import (
 )
 
 __all__ = [
+    "COMMIT",
     "MASK",
     "MODES",
     "SOURCE_SUFFIXES",
@@ -56,6 +57,7 @@ __all__ = [
     "callable_source",
     "caller_module",
     "carried_values",
+    "changed_between",
     "check_config_keys",
     "code_digest",
     "config_digest",

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import CodeType, FrameType, MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,10 +30,11 @@ from consist.identity.canonical import digest
 from consist.identity.carried import NOTHING, Carried, carried_values
 from consist.identity.files import DigestFile, PathLike, digest_path
 from consist.identity.loaded import LoadedSources
-from consist.identity.repository import nothing_excluded, repo_git
+from consist.identity.repository import RepositoryState, nothing_excluded, repository_state
 from consist.identity.sources import (
     Place,
     code_of,
+    file_of,
     module_digest,
     not_python,
     qualified_name,
@@ -120,7 +122,7 @@ class CodeIdentity:
 
     def refresh(self) -> None:
         """Forget everything, as after code was loaded anew."""
-        self._repository: str | CodeIdentityUnavailableError | None = None
+        self._repository: RepositoryState | CodeIdentityUnavailableError | None = None
         # By id, since code objects that look alike are equal. Holding one keeps its id.
         self._known: dict[tuple[int, str, str], tuple[CodeType, CodeDigest]] = {}
         self._reach: Reach | None = None
@@ -161,7 +163,8 @@ class CodeIdentity:
         if carried is NOTHING and not added:
             return bare
         found = code_digest(mode, bare.value, bare.name, bare.source, carried, added)
-        return bare._replace(digest=found, carried=carried, extra_deps=added)
+        parts = MappingProxyType({**bare.parts, **added_parts(carried, added)})
+        return bare._replace(digest=found, carried=carried, extra_deps=added, parts=parts)
 
     def _reached(self, place: Place, extra: Iterable[PathLike], config: object) -> CodeDigest:
         if code_of(place) is None and not isinstance(place, type):
@@ -192,7 +195,7 @@ class CodeIdentity:
         self._digests[id(found)] = found, made
         return made
 
-    def repository(self) -> str:
+    def repository(self) -> RepositoryState:
         """Return the state of the project in git, taken once.
 
         Raises
@@ -202,8 +205,8 @@ class CodeIdentity:
         """
         if self._repository is None:
             try:
-                self._repository = repo_git(
-                    self.project_root, self._is_excluded, digest_file=self._digest_path
+                self._repository = repository_state(
+                    self.project_root, self._is_excluded, self._digest_path
                 )
             except CodeIdentityUnavailableError as error:
                 self._repository = error
@@ -219,7 +222,11 @@ class CodeIdentity:
         if known is not None and known[0] is code:
             return known[1]
         source, value = _source(place, mode), self._value(place, mode)
-        found = CodeDigest(code_digest(mode, value, name, source), mode, value, name, source)
+        found = CodeDigest(
+            code_digest(mode, value, name, source),
+            *(mode, value, name, source),
+            parts=MappingProxyType(self._parts(place, mode, value, name, source)),
+        )
         if code is not None:
             if len(self._known) >= _MOST_REMEMBERED:
                 self._known.clear()
@@ -228,10 +235,39 @@ class CodeIdentity:
 
     def _value(self, place: Place, mode: str) -> str:
         if mode == "repo_git":
-            return self.repository()
+            return self.repository().digest
         if mode == "callable_source":
             return source_digest(place)
         return module_digest(place, self._digest_path)
+
+    def _parts(
+        self, place: Place, mode: str, value: str, name: str, source: str | None
+    ) -> dict[str, str]:
+        """Return what the identity of loaded code was made of, by label."""
+        file = file_of(place)
+        shown = None if file is None else _in_project(file, self.project_root)
+        kind = "block" if isinstance(place, FrameType) else "callable"
+        label = f"{kind} {name}" if shown is None else f"{kind} {name} in {shown}"
+        parts = {label: source or "not written in Python"}
+        if mode == "repo_git":
+            parts |= self.repository().parts
+        elif mode == "callable_module":
+            parts[f"cell of {name}" if shown is None else f"file {shown}"] = value
+        return parts
+
+
+def added_parts(carried: Carried, extra: ExtraDeps) -> dict[str, str]:
+    """Return what a callable carries and what the user added, by label."""
+    parts = {f"carried {label}": text for label, text in carried.values.items()}
+    return parts | {f"extra dep {path}": digest for path, digest in extra}
+
+
+def _in_project(file: str, root: Path) -> str:
+    """Return the name of a file as the project knows it; its last part where it lies outside."""
+    path = Path(file)
+    with suppress(ValueError):
+        return path.resolve().relative_to(root.resolve()).as_posix()
+    return path.name
 
 
 def code_digest(

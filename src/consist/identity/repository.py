@@ -7,13 +7,17 @@ told to take for unchanged (``assume-unchanged``, ``skip-worktree``).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from consist.errors import CodeIdentityUnavailableError, hint
 from consist.identity.canonical import digest
 from consist.identity.files import DigestFile, digest_many, file_digest
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
 
 SOURCE_SUFFIXES = frozenset(
     """
@@ -30,6 +34,12 @@ would make every later run a miss. A *tracked* file counts whatever its suffix, 
 step reads belongs to its inputs or to ``identity_inputs``.
 """
 
+COMMIT = "commit"
+"""Label of the commit among the parts of a state."""
+
+MAX_UNTRACKED = 1_000_000
+"""Size in bytes above which an untracked file is taken for data."""
+
 _STATUS = (
     *("status", "--porcelain=v2", "--branch", "--no-ahead-behind", "-z", "--no-renames"),
     *("--untracked-files=all", "--ignored=matching", "--ignore-submodules=none", "--", "."),
@@ -41,6 +51,22 @@ _FOREIGN = (
 )
 _NOTEBOOK = ".ipynb"
 _FIELDS_BEFORE_PATH = {b"1": 8, b"2": 9, b"u": 10}
+
+
+class RepositoryState(NamedTuple):
+    """A project's state in git.
+
+    Attributes
+    ----------
+    digest : str
+        What it counts as; see :func:`repo_git`.
+    parts : mapping of str to str
+        What the digest was made of: ``commit`` → its name, ``file <path>`` or
+        ``untracked file <path>`` → the digest of a file that departs from it, or ``deleted``.
+    """
+
+    digest: str
+    parts: Mapping[str, str]
 
 
 class _Rules(NamedTuple):
@@ -64,7 +90,7 @@ def repo_git(
     project_root: str | os.PathLike[str],
     is_excluded: Callable[[Path], bool] = nothing_excluded,
     source_suffixes: frozenset[str] = SOURCE_SUFFIXES,
-    max_untracked: int = 1_000_000,
+    max_untracked: int = MAX_UNTRACKED,
     digest_file: DigestFile = file_digest,
 ) -> str:
     """Return the digest of a project's state in git.
@@ -96,31 +122,51 @@ def repo_git(
         If a changed file cannot be read.
     """
     rules = _Rules(is_excluded, source_suffixes, max_untracked, digest_file)
+    return _state(Path(project_root).absolute(), rules).digest
+
+
+def repository_state(
+    project_root: str | os.PathLike[str],
+    is_excluded: Callable[[Path], bool] = nothing_excluded,
+    digest_file: DigestFile = file_digest,
+) -> RepositoryState:
+    """Return the digest of a project's state in git with what it was made of.
+
+    Parameters and errors are those of :func:`repo_git`.
+    """
+    rules = _Rules(is_excluded, SOURCE_SUFFIXES, MAX_UNTRACKED, digest_file)
     return _state(Path(project_root).absolute(), rules)
 
 
-def _state(root: Path, rules: _Rules) -> str:
+def _state(root: Path, rules: _Rules) -> RepositoryState:
     output = _git_status(root)
     top, real = _top_of(root), root.resolve()
     _refuse_ignored(output, real, top)
     found: dict[str, str] = {}
     files: list[tuple[str, Path]] = []
+    untracked: set[str] = set()
     for change in _changes(output):
         path = root / os.path.relpath(top / change.path, real)
         name = path.relative_to(root).as_posix()
         if rules.is_excluded(path) or not _counts(path, change, rules):
             continue
+        if not change.tracked:
+            untracked.add(name)
         if path.is_symlink():
             found[f"{name} ->"] = str(path.readlink())
         if path.is_file():
             files.append((name, path))
         elif path.is_dir() and not path.is_symlink():
-            found[name] = _state(path, rules)
+            found[name] = _state(path, rules).digest
         else:
             found[name] = "deleted"
     contents = digest_many([path for _, path in files], rules.digest_file)
     found.update(zip((name for name, _ in files), contents, strict=True))
-    return digest("repo", _head(output), sorted(found.items()))
+    head = _head(output)
+    parts = {COMMIT: head}
+    for name, content in sorted(found.items()):
+        parts[f"{'untracked file' if name in untracked else 'file'} {name}"] = content
+    return RepositoryState(digest("repo", head, sorted(found.items())), MappingProxyType(parts))
 
 
 def _counts(path: Path, change: _Change, rules: _Rules) -> bool:
@@ -135,13 +181,30 @@ def _counts(path: Path, change: _Change, rules: _Rules) -> bool:
 # ---------------------------------------------------------------- git
 
 
-def _git_status(root: Path) -> list[bytes]:
+def changed_between(project_root: str | os.PathLike[str], old: str, new: str) -> list[str] | None:
+    """Return the files under a project root that differ between two commits, by name.
+
+    ``None`` if git cannot tell, as where it does not have one of them any more.
+    """
+    asked = ("diff", "--name-only", "--no-renames", "--relative", "-z", old, new, "--", ".")
+    if old.startswith("-") or new.startswith("-"):  # they come from a record, and are no options
+        return None
+    try:
+        done = _git(Path(project_root), asked)
+    except CodeIdentityUnavailableError:
+        return None
+    if done.returncode:
+        return None
+    return [os.fsdecode(name) for name in done.stdout.split(b"\0") if name]
+
+
+def _git(root: Path, arguments: Iterable[str]) -> CompletedProcess[bytes]:
     import subprocess  # 4 ms, and many processes only ever run callables by their source
 
     environment = {name: text for name, text in os.environ.items() if name not in _FOREIGN}
     try:
-        done = subprocess.run(
-            ["git", "-C", os.fspath(root), *_STATUS],
+        return subprocess.run(
+            ["git", "-C", os.fspath(root), *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
@@ -149,6 +212,10 @@ def _git_status(root: Path) -> list[bytes]:
         )
     except OSError as error:
         raise _unavailable(f"git cannot be started ({error.strerror or error})") from error
+
+
+def _git_status(root: Path) -> list[bytes]:
+    done = _git(root, _STATUS)
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().partition("\n")[0]
         raise _unavailable(f"git status in {root} says: {said.removeprefix('fatal: ')}")

@@ -190,13 +190,13 @@ def test_the_repository_is_asked_once(
 ) -> None:
     """G-19: the code that a process has loaded does not change with the files."""
     asked: list[object] = []
-    ask = code_module.repo_git
+    ask = code_module.repository_state
 
-    def counted(*args: Any, **options: Any) -> str:
+    def counted(*args: Any, **options: Any) -> Any:
         asked.append(args)
         return ask(*args, **options)
 
-    monkeypatch.setattr(code_module, "repo_git", counted)
+    monkeypatch.setattr(code_module, "repository_state", counted)
     identity = CodeIdentity(project)
     before = identity.of(steps.clean, "repo_git").digest
     (project / "helper.py").write_text("x")
@@ -311,3 +311,47 @@ def test_an_added_path_that_is_missing_is_an_error_that_names_it(project: Path) 
     with pytest.raises(InputMissing, match=r"code_identity_extra_deps.*none\.py") as caught:
         CodeIdentity(project).of(len, "repo_git", [project / "none.py"])
     assert isinstance(caught.value, FileNotFoundError)
+
+
+# ---------------------------------------------------------------- parts
+
+
+def test_parts_name_the_commit_every_changed_file_and_the_callable(
+    project: Path, steps: Any
+) -> None:
+    clean = CodeIdentity(project).of(steps.clean, "repo_git").parts
+    assert len(clean["commit"]) == 40
+    assert [label for label in clean if "callable" in label] == [
+        f"callable {steps.__name__}.clean in {Path(steps.__file__).relative_to(project)}"
+    ]
+    tracked = next(p for p in project.rglob("*.py") if ".git" not in p.parts)
+    tracked.write_text(tracked.read_text() + "\n# more\n")
+    (project / "fresh.py").write_text("x = 1")
+    changed = CodeIdentity(project).of(steps.clean, "repo_git").parts
+    name = tracked.relative_to(project).as_posix()
+    assert changed.keys() - clean.keys() == {f"file {name}", "untracked file fresh.py"}
+    tracked.unlink()
+    assert CodeIdentity(project).of(steps.clean, "repo_git").parts[f"file {name}"] == "deleted"
+
+
+def test_parts_of_the_narrow_modes_name_file_and_callable(project: Path, steps: Any) -> None:
+    file = Path(steps.__file__).relative_to(project).as_posix()
+    label = f"callable {steps.__name__}.clean in {file}"
+    assert set(CodeIdentity(project).of(steps.clean, "callable_source").parts) == {label}
+    assert set(CodeIdentity(project).of(steps.clean, "callable_module").parts) == {
+        label,
+        f"file {file}",
+    }
+
+
+def test_parts_name_what_is_carried_and_what_was_added(project: Path) -> None:
+    def make(limit: int) -> Any:
+        return lambda n=3: n > limit
+
+    (project / "x.f90").write_text("1")
+    identity = CodeIdentity(project)
+    one, two = (
+        identity.of(make(limit), "callable_source", [project / "x.f90"]).parts for limit in (1, 2)
+    )
+    assert {"carried closure.limit", "carried default.n", "extra dep x.f90"} < one.keys()
+    assert {label for label in one if one[label] != two[label]} == {"carried closure.limit"}

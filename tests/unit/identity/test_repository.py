@@ -10,7 +10,7 @@ import pytest
 
 from consist.errors import CodeIdentityUnavailableError
 from consist.identity.files import file_digest
-from consist.identity.repository import SOURCE_SUFFIXES, repo_git
+from consist.identity.repository import SOURCE_SUFFIXES, changed_between, repo_git
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -372,3 +372,16 @@ def test_a_broken_repository_has_no_state(project: Path) -> None:
     (project / ".git" / "HEAD").write_text("nonsense")
     with pytest.raises(CodeIdentityUnavailableError):
         repo_git(project)
+
+
+def test_files_between_two_commits_are_named_where_git_knows_both(project: Path) -> None:
+    first = git(project, "rev-parse", "HEAD").strip()
+    (project / "src" / "steps.py").write_text("a = 2\n")
+    commit(project)
+    second = git(project, "rev-parse", "HEAD").strip()
+    assert changed_between(project, first, second) == ["src/steps.py"]
+    assert changed_between(project / "src", first, second) == ["steps.py"]
+    assert changed_between(project, first, first) == []
+    assert changed_between(project, "0" * 40, second) is None
+    assert changed_between(project, "--output=x", second) is None
+    assert changed_between(project.parent, first, second) is None
