@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from consist.models.record import ArtifactRecord, LogEvent, RowEvent, RunDocument
 from consist.store.claims import Claim
 from consist.store.index import Attempt, Location
+from consist.store.recent import Earlier, PassedOver
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -49,6 +50,18 @@ class Store(Protocol):
         ``thorough`` also reads what other processes recorded since the last look, if nothing
         was found without.
         """
+        ...
+
+    def recent(self, model: str) -> list[Earlier]:
+        """Return the latest executed runs of a model that have ended, newest first."""
+        ...
+
+    def recent_document(self, model: str, uid: str) -> RunDocument | None:
+        """Return one of :meth:`recent` without outputs, with its config where that is known."""
+        ...
+
+    def passed_over(self, signature: str) -> list[PassedOver]:
+        """Return the runs of a signature that can never be given back, and why; the latest few."""
         ...
 
     def located(self, location: Location) -> ArtifactRecord | None:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from consist.errors import InvalidRecord, StoreError, TrackerClosed
+from consist.errors import InvalidRecord, InvalidRunId, SnapshotMissing, StoreError, TrackerClosed
 from consist.files.atomic import unwritable
 from consist.files.filesystem import is_network
 from consist.files.places import RunPlaces
 from consist.models.record import (
+    NULL,
     ArtifactRecord,
     Event,
     LogEvent,
@@ -43,6 +44,7 @@ from consist.store.journal import JournalWriter
 from consist.store.lookups import Lookups
 from consist.store.maintenance import artifacts_of_content
 from consist.store.merge import Merger
+from consist.store.recent import Earlier, PassedOver
 from consist.store.refill import newer_snapshots
 from consist.store.tail import tail_of
 
@@ -176,6 +178,30 @@ class EmbeddedStore:
         if found or not thorough or not self.lookups.catch_up(self.journal.token):
             return found
         return self.index.candidates(signature)
+
+    def recent(self, model: str) -> list[Earlier]:
+        """Return the latest executed runs of a model that have ended, newest first."""
+        return self.index.recent_of(model)
+
+    def recent_document(self, model: str, uid: str) -> RunDocument | None:
+        """Return one of :meth:`recent` without outputs, with its config where that is known.
+
+        What the index took from the database has none; it is read from the snapshot then.
+        """
+        document = self.index.recent_document(model, uid)
+        if document is None or bytes(document.config) != bytes(NULL):
+            return document
+        folder = document.run.meta.get("_physical_run_dir", self.run_dir)
+        try:
+            found = snapshots.read_snapshot(str(folder), document.run.id)
+        except (SnapshotMissing, InvalidRunId):
+            return document
+        same = found.run.uid == uid
+        return msgspec.structs.replace(document, config=found.config) if same else document
+
+    def passed_over(self, signature: str) -> list[PassedOver]:
+        """Return the runs of a signature that can never be given back, and why; the latest few."""
+        return self.index.passed_over(signature)
 
     def located(self, location: Location) -> ArtifactRecord | None:
         """Return the latest recorded version at a location."""

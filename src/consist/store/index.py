@@ -28,8 +28,10 @@ from consist.models.record import (
     replace,
 )
 from consist.store.index_file import WRITE, IndexFile, Lines
+from consist.store.recent import Earlier, PassedOver, RecentRuns, superseded
 
 _MEMORY_LIMIT = 4_096
+_MOST_PASSED_OVER = 5
 _ENDED_BADLY = frozenset({"failed", "interrupted"})
 
 Location = tuple[str, str, str | None, str | None]
@@ -44,7 +46,7 @@ class Attempt(NamedTuple):
 
 
 class Index:
-    """Signature → candidates, location → latest version, asked-for id → attempts.
+    """Signature → candidates, location → latest version, asked-for id → attempts, model → runs.
 
     Parameters
     ----------
@@ -56,6 +58,7 @@ class Index:
 
     def __init__(self, path: Path, store_id: str) -> None:
         self._file = IndexFile(path, store_id)
+        self._recent = RecentRuns(self._file)
         self._lock = threading.RLock()
         self._positions: dict[str, int] = {}
         self._moved: set[str] = set()
@@ -65,6 +68,7 @@ class Index:
 
     def _forget(self) -> None:
         """Drop what was learned, once it is written."""
+        self._recent.forget()
         self._candidates: dict[str, dict[str, RunDocument]] = {}
         self._locations: dict[Location, ArtifactRecord] = {}
         self._attempts: dict[str, dict[int, Attempt]] = {}
@@ -124,13 +128,14 @@ class Index:
             self._learn_attempt(run)
         if run.status == "running" or document.is_hit:
             return
+        self._recent.learn(document)
         self._learn_locations(document.outputs)
         self._learn_locations(a for a in document.inputs if a.run_id is None)
         self._learn_news(document.inputs, extra.news)
         if extra.supersedes:
             self._reject(extra.supersedes)
         if document.is_source:
-            light = replace(document, config=NULL, cached_run=NULL, facet=None)
+            light = _given_back(document)
             for signature in {run.signature, extra.content_signature} - {None}:
                 self._candidates.setdefault(str(signature), {})[run.uid] = light
                 self._note("candidate", signature, run.uid, light)
@@ -144,6 +149,7 @@ class Index:
     def _learn_row(self, run: RunRecord) -> None:
         if run.status in _ENDED_BADLY:
             self._reject((run.uid,))
+            self._recent.learn_row(run)
         if run.status != "running" and run.attempt in self.attempts(run.requested_id):
             self._learn_attempt(run)
 
@@ -194,18 +200,45 @@ class Index:
             return known
 
     def _load_candidates(self, signature: str) -> list[RunDocument]:
+        found = self._all_of(signature)
+        kept = [d for d in found if not self._is_superseded(d.run.uid)]
+        return sorted(kept, key=_recency, reverse=True)
+
+    def passed_over(self, signature: str) -> list[PassedOver]:
+        """Return the runs of a signature that can never be given back, and why; the latest few."""
+        with self._lock:
+            found = self._recent.refused(signature)
+            known = {refused.run_id for refused in found}
+            gone = [
+                d
+                for d in self._all_of(signature)
+                if d.run.id not in known and self._is_superseded(d.run.uid)
+            ]
+            gone.sort(key=_recency, reverse=True)
+            return found + superseded(gone[:_MOST_PASSED_OVER])
+
+    def _all_of(self, signature: str) -> list[RunDocument]:
         found = dict(self._candidates.get(signature, {}))
         rows = self._file.select("SELECT uid, body FROM candidate WHERE signature = ?", signature)
         for uid, body in rows:
             if uid not in found:
                 found[uid] = decode_document(body)
-        kept = [d for uid, d in found.items() if not self._is_superseded(uid)]
-        return sorted(kept, key=_recency, reverse=True)
+        return list(found.values())
 
     def _is_superseded(self, uid: str) -> bool:
         if uid in self._superseded:
             return True
         return bool(self._file.select("SELECT 1 FROM superseded WHERE uid = ?", uid))
+
+    def recent_of(self, model: str) -> list[Earlier]:
+        """Return the latest executed runs of a model that have ended, newest first."""
+        with self._lock:
+            return self._recent.of(model)
+
+    def recent_document(self, model: str, uid: str) -> RunDocument | None:
+        """Return one of them, without its outputs; its config where that is at hand."""
+        with self._lock:
+            return self._recent.document(model, uid)
 
     def located(self, location: Location) -> ArtifactRecord | None:
         """Return the latest recorded version at a location."""
@@ -316,6 +349,7 @@ class Index:
                 continue
             for what, values in notes:
                 lines[what].append(tuple(map(_cell, values)))
+        lines |= self._recent.lines()
         lines["progress"] = [(token, self._positions[token]) for token in self._moved]
         lines["gone"] = [(token,) for token in gone]
         lines["meta"] = [] if generation is None else [("generation", str(generation))]
@@ -348,6 +382,14 @@ def _place(location: Location) -> str:
 
 def _cell(value: Any) -> Any:
     return encode(value) if isinstance(value, RunDocument | ArtifactRecord) else value
+
+
+def _given_back(document: RunDocument) -> RunDocument:
+    """Return what a hit needs of its source."""
+    extra = document.extra
+    if extra.code_parts:
+        extra = replace(extra, code_parts={})
+    return replace(document, config=NULL, cached_run=NULL, facet=None, extra=extra)
 
 
 def _recency(document: RunDocument) -> tuple[float, str]:

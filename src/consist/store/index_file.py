@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("consist.store")
 
-INDEX_VERSION = 2
+INDEX_VERSION = 3
+RECENT_KEPT = 20
+"""How many executed runs of a model are kept for comparisons."""
+
 _BUSY_WAIT = 0.5
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -35,9 +38,17 @@ CREATE TABLE attempt (
     requested_id TEXT, attempt INTEGER, uid TEXT, status TEXT,
     PRIMARY KEY (requested_id, attempt)
 ) WITHOUT ROWID;
+CREATE TABLE recent (
+    model TEXT, at REAL, uid TEXT, status TEXT, config TEXT, code TEXT, inputs TEXT, body BLOB
+);
+CREATE UNIQUE INDEX recent_by_model ON recent (model, at, uid);
+CREATE TABLE refused (signature TEXT, uid TEXT, run_id TEXT, why TEXT);
+CREATE UNIQUE INDEX refused_by_signature ON refused (signature, uid);
 CREATE TABLE progress (token TEXT PRIMARY KEY, position INTEGER) WITHOUT ROWID;
 """
-_TABLES = ("meta", "candidate", "superseded", "location", "attempt", "progress")
+_TABLES = (
+    *("meta", "candidate", "superseded", "location", "attempt", "recent", "refused", "progress"),
+)
 
 WRITE = {
     "candidate": "INSERT OR REPLACE INTO candidate VALUES (?, ?, ?)",
@@ -45,6 +56,10 @@ WRITE = {
     "location": "INSERT INTO location VALUES (?, ?, ?) ON CONFLICT (place) DO UPDATE"
     " SET at = excluded.at, body = excluded.body WHERE excluded.at >= at",
     "attempt": "INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?)",
+    "recent": "INSERT OR REPLACE INTO recent VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    "old": "DELETE FROM recent WHERE model = ? AND at < (SELECT at FROM recent WHERE model = ?"
+    f" ORDER BY at DESC LIMIT 1 OFFSET {RECENT_KEPT - 1})",
+    "refused": "INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?)",
     "progress": "INSERT INTO progress VALUES (?, ?) ON CONFLICT (token) DO UPDATE"
     " SET position = max(position, excluded.position)",
     "gone": "DELETE FROM progress WHERE token = ?",

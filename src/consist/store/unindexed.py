@@ -13,6 +13,7 @@ from consist.models.record import ArtifactRecord, LogEvent, RowEvent, RunDocumen
 from consist.store import claims, snapshots
 from consist.store.claims import Claim
 from consist.store.index import Attempt, Location
+from consist.store.recent import Earlier, PassedOver
 
 
 class UnindexedStore:
@@ -37,6 +38,18 @@ class UnindexedStore:
         snapshots.write_snapshot(self.places, run_id, document, latest=latest)
 
     def candidates(self, signature: str, *, thorough: bool = True) -> list[RunDocument]:  # noqa: ARG002
+        """Return nothing."""
+        return []
+
+    def recent(self, model: str) -> list[Earlier]:  # noqa: ARG002
+        """Return nothing."""
+        return []
+
+    def recent_document(self, model: str, uid: str) -> RunDocument | None:  # noqa: ARG002
+        """Return nothing."""
+        return None
+
+    def passed_over(self, signature: str) -> list[PassedOver]:  # noqa: ARG002
         """Return nothing."""
         return []
 

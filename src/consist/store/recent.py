@@ -1,0 +1,181 @@
+"""The latest executed runs of each model: what a run that was no hit is compared with.
+
+Only the latest of a model are kept, so that the index stays small however many runs there are, and
+an answer costs the same among a hundred thousand of them. A run that can never be given back is
+kept by its signature as well, as long as the index is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from heapq import nlargest
+from typing import Any, NamedTuple
+
+from consist.models.record import NULL, RunDocument, RunRecord, decode_document, encode, replace
+from consist.store.index_file import RECENT_KEPT, IndexFile, Lines
+
+_LARGEST_CONFIG = 65_536
+_MOST_REFUSED = 5
+_IN_MEMORY = 2 * RECENT_KEPT
+
+
+class Earlier(NamedTuple):
+    """An executed run, by what its identity is made of.
+
+    Attributes
+    ----------
+    at : float
+        When it was created, in seconds.
+    uid : str
+        Its internal id.
+    status : str
+        How it ended.
+    config, code, inputs : str or None
+        The three digests of its identity.
+    """
+
+    at: float
+    uid: str
+    status: str
+    config: str | None
+    code: str | None
+    inputs: str | None
+
+
+class PassedOver(NamedTuple):
+    """A run of the signature that is looked for, which can never be given back, and why."""
+
+    run_id: str
+    why: str
+
+
+class RecentRuns:
+    """Learns of runs as the index does, and is written with it.
+
+    Parameters
+    ----------
+    file : IndexFile
+        What is behind memory.
+    """
+
+    def __init__(self, file: IndexFile) -> None:
+        self._file = file
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what was learned, once it is written."""
+        self._by_model: dict[str, dict[str, RunDocument]] = {}
+        self._refused: dict[str, dict[str, PassedOver]] = {}
+
+    # ------------------------------------------------------------ learning
+
+    def learn(self, document: RunDocument) -> None:
+        """Take in a run that was executed and has ended."""
+        run = document.run
+        if run.signature is None:
+            return
+        if not document.is_source:
+            refused = PassedOver(run.id, _why_refused(document))
+            self._refused.setdefault(run.signature, {})[run.uid] = refused
+        known = self._by_model.setdefault(run.model_name, {})
+        known[run.uid] = _compared(document)
+        if len(known) > _IN_MEMORY:
+            latest = nlargest(RECENT_KEPT, known.values(), key=_recency)
+            self._by_model[run.model_name] = {kept.run.uid: kept for kept in latest}
+
+    def learn_row(self, run: RunRecord) -> None:
+        """Take in that the row of a run is another one now."""
+        known = self.document(run.model_name, run.uid)
+        self.learn(RunDocument(run=run) if known is None else replace(known, run=run))
+
+    def lines(self) -> Lines:
+        """Return what the file may lack."""
+        return {
+            "recent": [
+                (model, *_earlier(document), encode(document))
+                for model, documents in self._by_model.items()
+                for document in documents.values()
+            ],
+            "old": [(model, model) for model in self._by_model],
+            "refused": [
+                (signature, uid, *refused)
+                for signature, found in self._refused.items()
+                for uid, refused in found.items()
+            ],
+        }
+
+    # ------------------------------------------------------------ asking
+
+    def of(self, model: str) -> list[Earlier]:
+        """Return the latest runs of a model, newest first."""
+        learned = {uid: _earlier(known) for uid, known in self._by_model.get(model, {}).items()}
+        rows = self._file.select(
+            "SELECT at, uid, status, config, code, inputs FROM recent WHERE model = ?"
+            f" ORDER BY at DESC LIMIT {RECENT_KEPT}",
+            model,
+        )
+        for row in map(Earlier._make, rows):
+            learned.setdefault(row.uid, row)
+        return nlargest(RECENT_KEPT, learned.values())
+
+    def document(self, model: str, uid: str) -> RunDocument | None:
+        """Return one of them, without its outputs; its config where that is at hand."""
+        known = self._by_model.get(model, {}).get(uid)
+        if known is not None:
+            return known
+        rows = self._file.select("SELECT body FROM recent WHERE model = ? AND uid = ?", model, uid)
+        return decode_document(rows[0][0]) if rows else None
+
+    def refused(self, signature: str) -> list[PassedOver]:
+        """Return the runs of a signature that did not end well, the latest few."""
+        found = dict(self._refused.get(signature, {}))
+        rows = self._file.select(
+            "SELECT uid, run_id, why FROM refused WHERE signature = ?"
+            f" ORDER BY rowid DESC LIMIT {_MOST_REFUSED}",
+            signature,
+        )
+        for uid, run_id, why in rows:
+            found.setdefault(uid, PassedOver(run_id, why))
+        return list(found.values())[:_MOST_REFUSED]
+
+
+def superseded(documents: Iterable[RunDocument]) -> list[PassedOver]:
+    """Return runs that a later one took the place of."""
+    why = "a later run with cache_mode='overwrite' took its place"
+    return [PassedOver(document.run.id, why) for document in documents]
+
+
+def _why_refused(document: RunDocument) -> str:
+    run = document.run
+    if run.status != "completed":
+        return "it failed" if run.status == "failed" else f"it was {run.status}"
+    if "code_changed_since_load" in run.meta:
+        files: Any = run.meta["code_changed_since_load"]
+        return f"its code had changed after it was loaded: {', '.join(map(str, files[:3]))}"
+    return "it was marked as no source"
+
+
+def _compared(document: RunDocument) -> RunDocument:
+    """Return what another run is compared with, and nothing else of a run."""
+    config = document.config
+    small = len(memoryview(config)) <= _LARGEST_CONFIG
+    return replace(
+        document,
+        outputs=(),
+        cached_run=NULL,
+        facet=None,
+        config=config.copy() if small else NULL,
+        extra=replace(document.extra, artifact_facets={}, news={}),
+    )
+
+
+def _earlier(document: RunDocument) -> Earlier:
+    run = document.run
+    return Earlier(
+        *(run.created_at.timestamp(), run.uid, run.status),
+        *(run.config_hash, run.git_hash, run.input_hash),
+    )
+
+
+def _recency(document: RunDocument) -> tuple[float, str]:
+    return (document.run.created_at.timestamp(), document.run.uid)
