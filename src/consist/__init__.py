@@ -12,12 +12,14 @@ __version__ = "0.1.0.dev0"
 
 _HOMES = {
     "consist.api": (
-        "cached_artifacts capture_outputs cached_output current_run current_tracker find_latest_run"
-        " find_run find_runs get_artifact get_run history load load_df load_relation log_artifact"
-        " log_artifacts log_dataframe log_input log_meta log_output output_dir output_path run"
-        " run_query scenario set_current_tracker start_run trace use_tracker"
+        "cached_artifacts cached_output capture_outputs current_run current_tracker explain"
+        " find_latest_run find_run find_runs get_artifact get_run history load load_df"
+        " load_relation log_artifact log_artifacts log_dataframe log_input log_meta"
+        " log_output output_dir output_path run run_query scenario set_current_tracker"
+        " start_run trace use_tracker"
     ),
     "consist.artifacts": "RelationConnectionLeakWarning active_relation_count",
+    "consist.cache.explanation": "Change Explanation",
     "consist.core.tracker": "Tracker",
     "consist.core.tracker_config": "TrackerConfig",
     "consist.errors": "CodeIdentityUnavailableError ConsistError ConsistWarning",
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from consist.api import capture_outputs as capture_outputs
     from consist.api import current_run as current_run
     from consist.api import current_tracker as current_tracker
+    from consist.api import explain as explain
     from consist.api import find_latest_run as find_latest_run
     from consist.api import find_run as find_run
     from consist.api import find_runs as find_runs
@@ -75,6 +78,8 @@ if TYPE_CHECKING:
     from consist.api import use_tracker as use_tracker
     from consist.artifacts import RelationConnectionLeakWarning as RelationConnectionLeakWarning
     from consist.artifacts import active_relation_count as active_relation_count
+    from consist.cache.explanation import Change as Change
+    from consist.cache.explanation import Explanation as Explanation
     from consist.core.tracker import Tracker as Tracker
     from consist.core.tracker_config import TrackerConfig as TrackerConfig
     from consist.errors import CodeIdentityUnavailableError as CodeIdentityUnavailableError

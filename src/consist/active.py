@@ -19,6 +19,7 @@ import msgspec
 
 from consist.errors import NoActiveRun
 from consist.models.record import (
+    EXPLANATION,
     NULL,
     ArtifactFacetRecord,
     ArtifactRecord,
@@ -29,6 +30,8 @@ from consist.models.record import (
     RunRecord,
     replace,
 )
+
+_OF_A_HIT = frozenset({"cache_hit", "cache_source", "cache_match"})
 
 Place = tuple[str, str, str | None, str | None]
 Listener = Callable[[ArtifactRecord, Direction], None]
@@ -66,6 +69,8 @@ class ActiveRun:
         What else its document will hold.
     hit : RunDocument or None
         The run that is being given back, as long as nothing contradicts it.
+    executed : dict
+        What ``extra`` holds if the run executes, and not if it is a hit.
     persisted : bool
         Whether anything is written; not in cache mode ``readonly``.
     is_header : bool
@@ -95,6 +100,7 @@ class ActiveRun:
     facet: dict[str, Any] | None = None
     extra: Extra = field(default_factory=Extra)
     hit: RunDocument | None = None
+    executed: dict[str, Any] = field(default_factory=dict[str, Any])
     persisted: bool = True
     is_header: bool = False
     is_manual: bool = False
@@ -157,8 +163,19 @@ class ActiveRun:
         for artifact in hit.outputs:
             if artifact.id not in self.confirmed:
                 self.outputs.pop(artifact.id, None)
-        meta = {k: v for k, v in self.record.meta.items() if k not in {"cache_hit", "cache_source"}}
-        self.record = replace(self.record, meta={**meta, "demoted_from": hit.run.id})
+        meta = {k: v for k, v in self.record.meta.items() if k not in _OF_A_HIT}
+        meta["demoted_from"] = hit.run.id
+        meta[EXPLANATION] = {
+            "status": "miss",
+            "reason": "demoted",
+            "candidate_run_id": hit.run.id,
+            "matched_components": ["config", "inputs", "code"],
+            "mismatched_components": [],
+            "details": {},
+            "confidence": "high",
+        }
+        self.record = replace(self.record, meta=meta)
+        self.extra = replace(self.extra, **self.executed)
 
     def logged_at(self, location: Place) -> ArtifactRecord | None:
         """Return what this run logged last at a location."""

@@ -37,11 +37,13 @@ if TYPE_CHECKING:
     from consist.query import artifacts as find_artifacts_
     from consist.query import ask
     from consist.query import runs as find_runs_
+    from consist.runs import explain as _explain
     from consist.workflow.scenario import ScenarioContext
 else:
     find_runs_ = LazyRoom("consist.query.runs")
     find_artifacts_ = LazyRoom("consist.query.artifacts")
     ask = LazyRoom("consist.query.ask")
+    _explain = LazyRoom("consist.runs.explain")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -198,6 +200,7 @@ def run(
     )
 
 
+explain = on_current(_explain.explain)
 trace = on_current(_trace.trace)
 start_run = on_current(_trace.start_run)
 

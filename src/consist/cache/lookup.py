@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from consist.models.record import ArtifactRecord, RunDocument, replace
+from consist.models.record import ArtifactRecord, Raw, RunDocument, replace
 
 if TYPE_CHECKING:
     from consist.workspace import Workspace
@@ -55,11 +55,20 @@ class Answer(msgspec.Struct, frozen=True):
         What it was found by.
     rejected : tuple of str
         Why candidates of the same signature were not taken.
+    refused : RunDocument or None
+        The first of these candidates.
+    why : Explanation or None
+        Why the run executes; of a hit ``None``.
+    config : Raw or None
+        The config as the snapshot will hold it, where the explanation needed it.
     """
 
     hit: RunDocument | None = None
     matched: str | None = None
     rejected: tuple[str, ...] = ()
+    refused: RunDocument | None = None
+    why: Any = None  # not annotated as what it is, or a hit would import it
+    config: Raw | None = None
 
 
 NOTHING_FOUND = Answer()
@@ -73,6 +82,7 @@ def find(ws: Workspace, question: Question, timing: Timing) -> Answer:
     again to the same bytes does not cost its consumers theirs.
     """
     rejected: list[str] = []
+    refused: RunDocument | None = None
     for signature, matched in _signatures(question):
         candidates = ws.store.candidates(signature)
         timing.lap("cache_lookup")
@@ -81,8 +91,9 @@ def find(ws: Workspace, question: Question, timing: Timing) -> Answer:
             timing.lap("validate")
             if reason is None:
                 return Answer(_with_news(ws, candidate), matched)
+            refused = refused or candidate
             rejected.append(f"{candidate.run.id}: {reason}")
-    return Answer(rejected=tuple(dict.fromkeys(rejected)))
+    return Answer(rejected=tuple(dict.fromkeys(rejected)), refused=refused)
 
 
 def _with_news(ws: Workspace, source: RunDocument) -> RunDocument:
@@ -188,6 +199,11 @@ class Timing:
             self._phases[phase] = self._phases.get(phase, 0.0) + (now - self._since) * 1e3
             self._since = now
 
+    def skip(self) -> None:
+        """Let the time since the last phase belong to none."""
+        if self._on:
+            self._since = time.perf_counter()
+
     def log(self) -> None:
         """Write the line that ``CONSIST_CACHE_TIMING=1`` asks for."""
         if self._on:
@@ -211,3 +227,5 @@ def log_decision(
     )
     for reason in answer.rejected:
         logger.warning("[cache_debug] not taken: %s", reason)
+    if answer.why is not None:
+        logger.warning("[cache_debug] why: %s", answer.why)

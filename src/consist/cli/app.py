@@ -43,6 +43,7 @@ app = typer.Typer(
 
 app.command()(runs.runs)
 app.command()(runs.show)
+app.command()(runs.explain)
 app.command()(artifacts.artifacts)
 app.command()(artifacts.lineage)
 app.command()(artifacts.preview)

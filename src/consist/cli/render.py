@@ -230,7 +230,8 @@ def _record(
         line.append_text(cell).append(" " * _GAP)
     yield line
     for i in layout.below:
-        yield from _folded(_text(row[i]), width, _INDENT)
+        if row[i]:
+            yield from _folded(_text(row[i]), width, _INDENT)
 
 
 def _paragraph(columns: Sequence[Column], row: Sequence[str], width: int) -> Iterator[Text]:

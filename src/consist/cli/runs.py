@@ -20,8 +20,10 @@ from consist.cli.render import (
     print_text,
 )
 from consist.errors import ConsistError, hint
+from consist.models.record import EXPLANATION
 
 if TYPE_CHECKING:
+    from consist.cache.explanation import Change, Explanation
     from consist.core.tracker import Tracker
     from consist.models.run import Run
 
@@ -144,7 +146,7 @@ def show(
             print_text(run.meta["traceback"].rstrip())
 
 
-_SHOWN_APART = frozenset({"error", "partial_outputs", "traceback"})
+_SHOWN_APART = frozenset({"cache_rejected", "error", "partial_outputs", "traceback", EXPLANATION})
 
 
 def known_run(tracker: Tracker, run_id: str) -> Run:
@@ -207,9 +209,87 @@ def _facts(run: Run, scenario: str | None) -> dict[str, object]:
         "Tags": ", ".join(run.tags),
         "Signature": run.signature and run.signature[:_SIGNATURE_LENGTH],
         "Cached from": run.meta.get("cache_source"),
+        "Why": _why(run),
         "Error": run.meta.get("error"),
         "Partial outputs": ", ".join(run.meta.get("partial_outputs", [])),
     }
+
+
+def _why(run: Run) -> str | None:
+    """Return in a line why a run executed."""
+    found = None if run.meta.get("cache_hit") else explanation_of(run)
+    return None if found is None else str(found)
+
+
+# ---------------------------------------------------------------- why it executed
+
+
+def explain(
+    run_id: Annotated[
+        str,
+        typer.Argument(metavar="RUN_ID", help="The run; without '~<number>', its latest attempt."),
+    ],
+    as_json: AsJson = False,
+    db_path: DbPath = None,
+) -> None:
+    """Show why a run executed, or which run it was given back from."""
+    with opened(db_path) as tracker:
+        run = known_run(tracker, run_id)
+    found = explanation_of(run)
+    if found is None:
+        problem = ConsistError(f"run {run.id!r} has no explanation")
+        raise hint(problem, _NO_EXPLANATION)
+    if as_json:
+        print_json({"id": run.id} | found.to_dict())
+        return
+    print_panel("Why", _reasons(run, found))
+    if found.changes:
+        print_heading("What differs")
+        print_table(_CHANGES, map(_changed, found.changes))
+    for kind, count in found.not_listed.items():
+        note(f"… and {count} more ({kind})")
+    if found.rejected:
+        print_heading("Not taken")
+        print_text("\n".join(found.rejected))
+
+
+_NO_EXPLANATION = "headers of scenarios are never looked up, and earlier versions kept none"
+_CHANGES = (
+    Column("What", least=6),
+    Column("Name", apart=True, head=True),
+    Column("Change"),
+    Column("Before", least=8),
+    Column("Now", least=8),
+    Column("Where", apart=True),
+)
+
+
+def explanation_of(run: Run) -> Explanation | None:
+    """Return why a recorded run executed or did not; ``None`` where that is not known."""
+    from consist.cache.explanation import Explanation
+
+    return Explanation.of_meta(run.meta, run.model_name, run.signature)
+
+
+def _reasons(run: Run, found: Explanation) -> dict[str, object]:
+    return {
+        "Run": run.id,
+        "Model": run.model_name,
+        "Verdict": found.headline,
+        "Reason": found.reason,
+        "Compared with": None if found.would_hit else found.candidate_run_id,
+        "Equal": ", ".join(found.matched_components),
+        "Different": ", ".join(found.mismatched_components),
+        "Confidence": None if found.would_hit else found.confidence,
+        "Incomplete": found.incomplete,
+    }
+
+
+def _changed(change: Change) -> tuple[object, ...]:
+    return (
+        *(change.what, change.name, change.change),
+        *(change.before, change.now, change.note),
+    )
 
 
 # ---------------------------------------------------------------- all runs

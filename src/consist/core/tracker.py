@@ -45,11 +45,13 @@ if TYPE_CHECKING:
     from consist.query import artifacts as find_artifacts_
     from consist.query import ask, lineage
     from consist.query import runs as find_runs_
+    from consist.runs import explain as _explain
     from consist.runs import trace as _trace
     from consist.views import hybrid
     from consist.workflow import scenario as _scenario
 else:
     _trace = LazyRoom("consist.runs.trace")
+    _explain = LazyRoom("consist.runs.explain")
     _scenario = LazyRoom("consist.workflow.scenario")
     find_runs_ = LazyRoom("consist.query.runs")
     find_artifacts_ = LazyRoom("consist.query.artifacts")
@@ -173,6 +175,7 @@ run_subdir_fn, allow_external_paths, code_identity
     # ------------------------------------------------------------ run
 
     run = _run.run
+    explain = _explain.explain
     trace = _trace.trace
     scenario = _scenario.scenario
     start_run = _trace.start_run

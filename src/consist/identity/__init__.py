@@ -20,6 +20,7 @@ from consist.identity.files import (
     tree_digest,
 )
 from consist.identity.loaded import LoadedSources
+from consist.identity.parts import FURTHER, short
 from consist.identity.plain import MASK, plain
 from consist.identity.repository import COMMIT, SOURCE_SUFFIXES, changed_between, repo_git
 from consist.identity.signature import (
@@ -42,6 +43,7 @@ from consist.identity.sources import (
 
 __all__ = [
     "COMMIT",
+    "FURTHER",
     "MASK",
     "MODES",
     "SOURCE_SUFFIXES",
@@ -78,6 +80,7 @@ __all__ = [
     "qualified_name",
     "repo_git",
     "scan_directory",
+    "short",
     "signature",
     "tree_digest",
 ]

@@ -30,6 +30,7 @@ from consist.identity.canonical import digest
 from consist.identity.carried import NOTHING, Carried, carried_values
 from consist.identity.files import DigestFile, PathLike, digest_path
 from consist.identity.loaded import LoadedSources
+from consist.identity.parts import kept_parts
 from consist.identity.repository import RepositoryState, nothing_excluded, repository_state
 from consist.identity.sources import (
     Place,
@@ -163,7 +164,7 @@ class CodeIdentity:
         if carried is NOTHING and not added:
             return bare
         found = code_digest(mode, bare.value, bare.name, bare.source, carried, added)
-        parts = MappingProxyType({**bare.parts, **added_parts(carried, added)})
+        parts = kept_parts({**added_parts(carried, added), **bare.parts})
         return bare._replace(digest=found, carried=carried, extra_deps=added, parts=parts)
 
     def _reached(self, place: Place, extra: Iterable[PathLike], config: object) -> CodeDigest:
@@ -186,7 +187,7 @@ class CodeIdentity:
             found.name,
             None,
             extra_deps=added,
-            parts=found.parts,
+            parts=kept_parts({**added_parts(NOTHING, added), **found.parts}),
             unresolved=found.unresolved,
             files=found.files,
         )
@@ -225,7 +226,7 @@ class CodeIdentity:
         found = CodeDigest(
             code_digest(mode, value, name, source),
             *(mode, value, name, source),
-            parts=MappingProxyType(self._parts(place, mode, value, name, source)),
+            parts=kept_parts(self._parts(place, mode, value, name, source)),
         )
         if code is not None:
             if len(self._known) >= _MOST_REMEMBERED:

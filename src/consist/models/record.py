@@ -20,6 +20,9 @@ RunStatus = Literal["running", "completed", "failed", "interrupted"]
 FORMAT_VERSION = 1
 """Version of the record format; an older library leaves newer records alone and says so."""
 
+EXPLANATION = "cache_miss_explanation"
+"""Where the metadata of an executed run says why it was no hit."""
+
 Raw = msgspec.Raw
 NULL = msgspec.Raw(b"null")
 """JSON null, embedded where a document has no such part."""
@@ -143,6 +146,8 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         What the run said of artifacts that were recorded before: metadata by artifact id.
     code_parts : dict
         What the identity of the code was made of: label → digest. A hit has those of its source.
+    binding : dict or None
+        How each input reached the function, by parameter; ``None`` where that was not recorded.
     """
 
     content_signature: str | None = None
@@ -158,6 +163,7 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     artifact_facets: dict[str, ArtifactFacetRecord] = {}
     news: dict[str, dict[str, Any]] = {}
     code_parts: dict[str, str] = {}
+    binding: dict[str, str] | None = None
 
 
 class RunDocument(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from importlib import import_module
 from typing import Any
@@ -13,7 +13,7 @@ from sqlmodel import Field
 
 from consist.models.artifact import Artifact, Resolver
 from consist.models.base import ConsistModel, UTCDateTime, UUIDText, instance_of
-from consist.models.record import RunDocument, RunRecord
+from consist.models.record import EXPLANATION, RunDocument, RunRecord
 
 __all__ = ["ConsistRecord", "Run", "RunArtifactLink", "RunBindingInvocation", "RunExtra"]
 
@@ -119,8 +119,9 @@ class Run(ConsistModel, table=True):
         dict
             ``signature``, ``config_hash``, ``input_hash``, ``code_hash`` with its ``code_identity``
             mode and ``code_identity_extra_deps``, the fields that count (``model``, ``year``,
-            ``iteration``, ``cache_epoch``, ``cache_version``), the ``adapter`` metadata and the
-            digests of ``identity_inputs`` by label.
+            ``iteration``, ``cache_epoch``, ``cache_version``), the ``adapter`` metadata, the
+            digests of ``identity_inputs`` by label, and as ``explanation`` why the run was a hit
+            or was none; ``None`` where that was not recorded.
         """
         meta = self.meta
         adapter = {name: meta[name] for name in _ADAPTER_META if name in meta}
@@ -138,7 +139,18 @@ class Run(ConsistModel, table=True):
             "cache_version": meta.get("cache_version"),
             "adapter": adapter or None,
             "identity_inputs": dict(meta.get("consist_hash_inputs", {})),
+            "explanation": _explanation(meta),
         }
+
+
+def _explanation(meta: Mapping[str, Any]) -> dict[str, Any] | None:
+    if not meta.get("cache_hit"):
+        return meta.get(EXPLANATION)
+    return {
+        "status": "hit",
+        "reason": "content_match" if meta.get("cache_match") == "content" else "exact_match",
+        "candidate_run_id": meta.get("cache_source"),
+    }
 
 
 _ADAPTER_META = (

@@ -53,6 +53,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     meta: Mapping[str, Any] = {}
     code_parts: Mapping[str, str] = {}
     sources: tuple[str, ...] | None = None
+    binding: Mapping[str, str] = {}
 
 
 def identify(ws: Workspace, request: RunRequest) -> Identity:
@@ -74,6 +75,7 @@ def identify(ws: Workspace, request: RunRequest) -> Identity:
         ws.identity.refresh()
     code, notes = _code(ws, request)
     extra = _identity_inputs(ws, request.identity_inputs)
+    binding = binding_plan(request)
     config = identity.config_digest(
         request.config,
         RunFields(
@@ -85,7 +87,7 @@ def identify(ws: Workspace, request: RunRequest) -> Identity:
         ),
         extra,
         None,
-        binding_plan(request),
+        binding,
     )
     described = [_input_identity(item) for item in used]
     inputs = identity.inputs_digest(described)
@@ -102,6 +104,7 @@ def identify(ws: Workspace, request: RunRequest) -> Identity:
         meta={**notes, **({"consist_hash_inputs": extra} if extra else {})},
         code_parts=code.parts,
         sources=code.files,
+        binding=binding,
     )
 
 

@@ -15,6 +15,7 @@ from consist.cache.lookup import NOTHING_FOUND, Answer
 from consist.errors import RunAlreadyActive
 from consist.identity import plain
 from consist.models.record import (
+    EXPLANATION,
     Extra,
     Raw,
     RunDocument,
@@ -53,7 +54,7 @@ def _claim(ws: Workspace, request: RunRequest, scenario: str | None) -> Claim:
     return ws.store.claim(request.run_id)
 
 
-def _stored_config(ws: Workspace, config: Any) -> Raw:
+def stored_config(ws: Workspace, config: Any) -> Raw:
     """Return a config as the snapshot holds it; nothing where no run is kept."""
     return raw(plain(config if config is not None and ws.keeps else {}, "config"))
 
@@ -105,10 +106,11 @@ def new_run(
     run = ActiveRun(
         workspace=ws,
         record=_begun(ws, request, identity, answer, parent),
-        config=_stored_config(ws, request.config),
+        config=stored_config(ws, request.config) if answer.config is None else answer.config,
         facet=None if request.facet is None else dict(request.facet),
         extra=_extra(request, identity, hit, claimed=request.run_id is not None),
         hit=hit,
+        executed=_executed(identity),
         persisted=_is_kept(ws, request),
         is_header=request.header,
         is_manual=request.manual,
@@ -193,8 +195,15 @@ def _extra(
         input_digests={item.record.id: item.record.hash for item in identity.used},
         facet=request.facet_record,
         process=this_process(),
-        code_parts=dict(identity.code_parts) if hit is None else {},
+        **(_executed(identity) if hit is None else {}),
     )
+
+
+def _executed(identity: Identity | None) -> dict[str, Any]:
+    """Return what a run keeps of its identity if it executes; a hit leaves that to its source."""
+    if identity is None:
+        return {}
+    return {"code_parts": dict(identity.code_parts), "binding": dict(identity.binding)}
 
 
 def _meta(
@@ -219,6 +228,7 @@ def _meta(
         "declared_outputs": sorted(request.promised),
         "cache_lookup": None if hit is not None else ws.store.incomplete,
         "cache_rejected": [] if hit is not None else list(answer.rejected[:_REASONS_KEPT]),
+        EXPLANATION: None if answer.why is None else answer.why.stored(),
     }
     meta.update({name: value for name, value in optional.items() if value not in (None, {}, [])})
     if identity is not None:
@@ -272,8 +282,8 @@ _OWN_META = frozenset(
     {"hostname", "_physical_run_dir", "mounts", "cache_epoch", "cache_version", "stage", "phase",
      "artifact_dir", "declared_outputs", "cache_lookup", "cache_rejected", "code_identity",
      "code_identity_extra_deps", "code_identity_fallback", "code_identity_unseen",
-     "code_identity_unresolved",
-     "consist_hash_inputs", "steps"}
+    "code_identity_unresolved",
+     "consist_hash_inputs", "steps", EXPLANATION}
 )  # fmt: skip
 
 

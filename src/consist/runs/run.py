@@ -18,7 +18,7 @@ from consist.runs.bind import bind
 from consist.runs.context import RunContext
 from consist.runs.folders import artifact_dir_of
 from consist.runs.identify import Identity, identify
-from consist.runs.lifecycle import close_run, new_run, running
+from consist.runs.lifecycle import close_run, new_run, running, stored_config
 from consist.runs.outputs import check_missing, record_outputs, remains_recorded, watch
 from consist.runs.request import resolve_run_invocation
 from consist.types import (
@@ -183,13 +183,28 @@ def execute_run(ws: Workspace, arguments: RunArguments) -> RunResult:
 
 
 def look_up(ws: Workspace, request: RunRequest, identity: Identity, timing: Timing) -> Answer:
-    """Look for an earlier run, unless the caller wants to execute in any case."""
-    if request.cache.mode == "overwrite" or identity.signature is None:
+    """Look for an earlier run, unless the caller wants to execute in any case.
+
+    Where there is none, the answer says why.
+    """
+    if identity.signature is None:
         return Answer()
+    answer = Answer() if request.cache.mode == "overwrite" else _find(ws, request, identity, timing)
+    if answer.hit is not None:
+        return answer
+    from consist.runs.why import explain_miss  # a hit needs none of it
+
+    config = stored_config(ws, request.config)
+    why = explain_miss(ws, request, identity, answer, config)
+    timing.skip()
+    return replace(answer, why=why, config=config, rejected=why.rejected)
+
+
+def _find(ws: Workspace, request: RunRequest, identity: Identity, timing: Timing) -> Answer:
     return find(
         ws,
         Question(
-            signature=identity.signature,
+            signature=str(identity.signature),
             content_signature=identity.content_signature,
             keys=request.promised,
             strict=request.output_missing == "error",

@@ -133,35 +133,39 @@ def block_arguments(given: dict[str, Any]) -> RunArguments:
 def traced(ws: Workspace, arguments: RunArguments) -> Generator[ActiveRun]:
     """Open a run for a block and close it behind, whatever the block does."""
     ws.check_writable("trace a block")
+    timing = Timing(ws)
     request = resolve_run_invocation(ws, arguments)
-    run, seen = prepare(ws, request)
+    run, seen = prepare(ws, request, timing)
     with running(ws, run):
-        make_ready(ws, run, request)
+        make_ready(ws, run, request, timing)
         with remains_recorded(ws, run, seen):
             yield run
         record_outputs(ws, run, seen, None)
         close_run(ws, run)
 
 
-def prepare(ws: Workspace, request: RunRequest) -> tuple[ActiveRun, Watch]:
+def prepare(ws: Workspace, request: RunRequest, timing: Timing) -> tuple[ActiveRun, Watch]:
     """Make a run whose code executes in any case, as a hit where there is one."""
-    timing = Timing(ws)
+    timing.lap("signature_prefetch")
     identity = identify(ws, request)
     timing.lap("input_hashing")
     answer = look_up(ws, request, identity, timing)
-    timing.log()
     report(ws, request, identity, answer)
     return new_run(ws, request, identity, answer), watch(ws, request)
 
 
-def make_ready(ws: Workspace, run: ActiveRun, request: RunRequest) -> None:
+def make_ready(ws: Workspace, run: ActiveRun, request: RunRequest, timing: Timing) -> None:
     """Do what has to be done between the beginning of a block's run and its code."""
     if run.hit is None:
+        timing.log()
         note_changed_code(ws, run)
         prepare_inputs(ws, run, request)
-    else:
-        hydrate_outputs(ws, run, request)
-        tell_outputs(run)
+        return
+    timing.skip()  # the beginning of the run is none of the phases
+    hydrate_outputs(ws, run, request)
+    tell_outputs(run)
+    timing.lap("hydration")
+    timing.log()
 
 
 # ---------------------------------------------------------------- manual life cycle
@@ -231,10 +235,11 @@ def begin_run(
         For an option of ``run`` or ``trace`` that has no meaning here.
     """
     given = dict(locals())
+    timing = Timing(ws)
     request = _manual_request(given.pop("ws"), given, given.pop("kwargs"))
-    run, _ = prepare(ws, request)
+    run, _ = prepare(ws, request, timing)
     with running(ws, run):
-        make_ready(ws, run, request)
+        make_ready(ws, run, request, timing)
     return _entity(run)
 
 
@@ -339,12 +344,13 @@ def start_run(ws: Workspace, run_id: str, model: str, **kwargs: Any) -> Generato
     Exception
         Whatever the block raises, after the run is recorded as failed.
     """
+    timing = Timing(ws)
     given = _BEGIN.bind(ws, run_id, model, **kwargs)
     given.apply_defaults()
     request = _manual_request(ws, _without_workspace(given.arguments), given.arguments["kwargs"])
-    run, _ = prepare(ws, request)
+    run, _ = prepare(ws, request, timing)
     with running(ws, run):
-        make_ready(ws, run, request)
+        make_ready(ws, run, request, timing)
         yield ws
         if run.is_open:
             close_run(ws, run)

@@ -27,6 +27,7 @@ from consist.identity import plain
 from consist.models.record import ArtifactRecord, Direction
 from consist.runs.arguments import GivenInput, RunArguments
 from consist.runs.declared import check_no_options
+from consist.runs.explain import explain_arguments, with_arguments_of
 from consist.runs.lifecycle import close_run, new_run, running, status_after
 from consist.runs.request import resolve_run_invocation, step_of
 from consist.runs.run import execute_run
@@ -49,6 +50,7 @@ from consist.types import (
 from consist.workflow.coupler import Coupler
 
 if TYPE_CHECKING:
+    from consist.cache.explanation import Explanation
     from consist.models.artifact import Artifact
     from consist.models.result import RunResult
     from consist.workspace import Workspace
@@ -364,6 +366,18 @@ class ScenarioContext:
         del given["self"], given["binding"]
         self._begin_step()
         return execute_run(self._workspace, self._completed(RunArguments(**given), binding))
+
+    @_name_may_come_first
+    @with_arguments_of(run)
+    def explain(self, given: dict[str, Any]) -> Explanation:
+        """Tell whether a step with these arguments would be a hit, and if not why.
+
+        Takes the arguments of :meth:`run`; see :func:`~consist.runs.explain.explain`. Keys are
+        taken from the coupler as it is now.
+        """
+        self._header("explain a step")
+        binding = given.pop("binding", None)
+        return explain_arguments(self._workspace, self._completed(RunArguments(**given), binding))
 
     @contextmanager
     def trace(

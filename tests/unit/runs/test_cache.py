@@ -1143,10 +1143,11 @@ def test_the_debug_line_says_what_was_decided(
         for _ in range(2):
             tracker.run(one, inputs=[raw], outputs=["f"])
     lines = [r.getMessage() for r in caplog.records if "[cache_debug]" in r.getMessage()]
-    assert len(lines) == 2
-    assert "hit=False" in lines[0]
-    assert "hit=True" in lines[1]
-    assert "inputs=1 outputs=1 hydration=metadata" in lines[1]
+    missed, why, found = lines
+    assert "hit=False" in missed
+    assert why == "[cache_debug] why: miss: no earlier run of model 'one'"
+    assert "hit=True" in found
+    assert "inputs=1 outputs=1 hydration=metadata" in found
 
 
 def test_the_timing_line_has_its_phases(
