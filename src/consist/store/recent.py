@@ -64,7 +64,7 @@ class RecentRuns:
 
     def forget(self) -> None:
         """Drop what was learned, once it is written."""
-        self._by_model: dict[str, dict[str, RunDocument]] = {}
+        self._by_model: dict[str, dict[str, tuple[Earlier, RunDocument]]] = {}
         self._refused: dict[str, dict[str, PassedOver]] = {}
 
     # ------------------------------------------------------------ learning
@@ -78,10 +78,10 @@ class RecentRuns:
             refused = PassedOver(run.id, _why_refused(document))
             self._refused.setdefault(run.signature, {})[run.uid] = refused
         known = self._by_model.setdefault(run.model_name, {})
-        known[run.uid] = _compared(document)
+        known[run.uid] = _earlier(run), _compared(document)
         if len(known) > _IN_MEMORY:
-            latest = nlargest(RECENT_KEPT, known.values(), key=_recency)
-            self._by_model[run.model_name] = {kept.run.uid: kept for kept in latest}
+            latest = nlargest(RECENT_KEPT, known.values(), key=_first)
+            self._by_model[run.model_name] = {kept[0].uid: kept for kept in latest}
 
     def learn_row(self, run: RunRecord) -> None:
         """Take in that the row of a run is another one now."""
@@ -92,9 +92,9 @@ class RecentRuns:
         """Return what the file may lack."""
         return {
             "recent": [
-                (model, *_earlier(document), encode(document))
-                for model, documents in self._by_model.items()
-                for document in documents.values()
+                (model, *earlier, encode(document))
+                for model, known in self._by_model.items()
+                for earlier, document in known.values()
             ],
             "old": [(model, model) for model in self._by_model],
             "refused": [
@@ -108,21 +108,21 @@ class RecentRuns:
 
     def of(self, model: str) -> list[Earlier]:
         """Return the latest runs of a model, newest first."""
-        learned = {uid: _earlier(known) for uid, known in self._by_model.get(model, {}).items()}
+        learned = {uid: known[0] for uid, known in self._by_model.get(model, {}).items()}
         rows = self._file.select(
             "SELECT at, uid, status, config, code, inputs FROM recent WHERE model = ?"
             f" ORDER BY at DESC LIMIT {RECENT_KEPT}",
             model,
         )
-        for row in map(Earlier._make, rows):
-            learned.setdefault(row.uid, row)
-        return nlargest(RECENT_KEPT, learned.values())
+        for row in rows:
+            learned.setdefault(row[1], Earlier(*row))
+        return sorted(learned.values(), key=_recency, reverse=True)[:RECENT_KEPT]
 
     def document(self, model: str, uid: str) -> RunDocument | None:
         """Return one of them, without its outputs; its config where that is at hand."""
         known = self._by_model.get(model, {}).get(uid)
         if known is not None:
-            return known
+            return known[1]
         rows = self._file.select("SELECT body FROM recent WHERE model = ? AND uid = ?", model, uid)
         return decode_document(rows[0][0]) if rows else None
 
@@ -169,13 +169,16 @@ def _compared(document: RunDocument) -> RunDocument:
     )
 
 
-def _earlier(document: RunDocument) -> Earlier:
-    run = document.run
+def _earlier(run: RunRecord) -> Earlier:
     return Earlier(
         *(run.created_at.timestamp(), run.uid, run.status),
         *(run.config_hash, run.git_hash, run.input_hash),
     )
 
 
-def _recency(document: RunDocument) -> tuple[float, str]:
-    return (document.run.created_at.timestamp(), document.run.uid)
+def _recency(earlier: Earlier) -> tuple[float, str]:
+    return earlier[:2]
+
+
+def _first(known: tuple[Earlier, RunDocument]) -> tuple[float, str]:
+    return known[0][:2]
