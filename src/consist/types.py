@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
@@ -311,12 +311,23 @@ def explain_legacy_options(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        for name in kwargs:
-            if name in LEGACY_OPTIONS and name not in accepted:
-                raise _legacy_error(function.__name__, name)
+        refuse_legacy_options(function.__name__, kwargs, accepted)
         return function(*args, **kwargs)
 
     return checked
+
+
+def refuse_legacy_options(verb: str, given: Iterable[str], accepted: Container[str]) -> None:
+    """Answer a loose policy keyword with the options object it belongs to.
+
+    Raises
+    ------
+    TypeError
+        For one that the verb does not take itself.
+    """
+    for name in given:
+        if name in LEGACY_OPTIONS and name not in accepted:
+            raise _legacy_error(verb, name)
 
 
 def _argument_count(function: Callable[..., Any]) -> int:

@@ -247,7 +247,7 @@ def _config_changes(path: str, old: Any, new: Any) -> Iterable[tuple[str, Entry]
     if inside is not None:
         for inner, before, now in inside:
             yield from _config_changes(inner, before, now)
-    elif type(old) is not type(new) or old != new:
+    elif old != new or isinstance(old, bool) is not isinstance(new, bool):
         yield path, {"change": _kind(old, new), "old": old, "new": new}
 
 
@@ -398,11 +398,15 @@ def _compare_code(old: Compared, new: Compared, details: _Details) -> None:
         return
     if not old.code_parts or not new.code_parts:
         return
-    for label, entry in _changes(old.code_parts, new.code_parts):
+    for label, entry in sorted(_changes(old.code_parts, new.code_parts), key=_label):
         of_repository = new.mode == "repo_git" and _is_of_repository(label)
         shown = _since_commit(label, entry) if of_repository else entry
         details.add("repo_git_identity_changed" if of_repository else "code_parts_changed",
                     name=label, **shown)  # fmt: skip
+
+
+def _label(change: tuple[str, Entry]) -> str:
+    return change[0]
 
 
 def _is_of_repository(label: str) -> bool:

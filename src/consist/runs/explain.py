@@ -16,6 +16,7 @@ from consist.runs.identify import identify
 from consist.runs.request import resolve_run_invocation
 from consist.runs.run import look_up
 from consist.runs.run import run as _run
+from consist.types import refuse_legacy_options
 
 if TYPE_CHECKING:
     from consist.cache.explanation import Explanation
@@ -41,6 +42,7 @@ def with_arguments_of(
     ) -> Callable[Concatenate[S, P], Explanation]:
         @wraps(explain)
         def explaining(owner: S, *args: P.args, **kwargs: P.kwargs) -> Explanation:
+            refuse_legacy_options(explain.__name__, kwargs, signature.parameters)
             given = dict(signature.bind(owner, *args, **kwargs).arguments)
             del given[next(iter(signature.parameters))]
             return explain(owner, given)
