@@ -14,6 +14,7 @@ from benchmarks.work import Project, filled
 from consist import Tracker
 
 _FIXED, _PER_ROW, _IN_TURN = 30e-3, 0.1e-3, 20e-3
+_EXPLAINED = 50e-3
 _CALLS = 3
 
 
@@ -34,6 +35,45 @@ def questions(sizes: Sizes, folder: Path) -> Iterator[Figure]:
             for question in _questions(tracker, f"scale_filled{sizes.recorded_runs // 2:07d}"):
                 yield _asked(sizes, question, plain)
         yield _in_turn(sizes, project, tracker)
+
+
+def explain(sizes: Sizes, folder: Path) -> Iterator[Figure]:
+    """Tell why a run would be no hit, in one process and as the first thing that it does."""
+    project = filled(folder, sizes.recorded_runs)
+    with project.tracker() as tracker:
+        recorded = project.run(tracker, 3.5).run_id
+
+        def ours(number: int) -> None:
+            why = project.explain(tracker, 1_000.5 + number)
+            assert why.candidate_run_id == recorded
+
+        def theirs(number: int) -> None:
+            assert project.explain(tracker, 3.5).would_hit
+
+        found = alternate(
+            {"ours": calls(ours, sizes.calls), "hit": calls(theirs, sizes.calls)},
+            sizes.rounds,
+            sizes.calls,
+        )
+    yield Figure(
+        work=f"explain a miss among {sizes.recorded_runs:,} runs",
+        ours=found["ours"].seconds,
+        cpu=found["ours"].cpu_seconds,
+        reference="explain a hit",
+        theirs=found["hit"].seconds,
+        goals=[at_most(found["ours"].judged, _EXPLAINED)],
+    )
+    first = Samples()
+    for number in range(sizes.rounds):
+        with project.tracker() as tracker, first.timed():
+            why = project.explain(tracker, 2_000.5 + number)
+            assert not why.would_hit
+    yield Figure(
+        work=f"explain, the first question of a tracker, among {sizes.recorded_runs:,} runs",
+        ours=first.seconds,
+        cpu=first.cpu_seconds,
+        goals=[at_most(first.judged, _EXPLAINED)],
+    )
 
 
 def _questions(tracker: Tracker, run_id: str) -> Iterator[_Question]:

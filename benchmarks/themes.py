@@ -22,6 +22,7 @@ THEMES: Mapping[str, Theme] = {
     "scenario": chains.scenario,
     "processes": processes.together,
     "questions": questions.questions,
+    "explain": questions.explain,
     "signature": identity.signatures,
     "large-file": identity.large_file,
     "memory": hits.memory,

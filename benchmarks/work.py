@@ -13,7 +13,7 @@ import joblib
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from consist import Tracker
+from consist import Explanation, Tracker
 from consist.models.record import FacetRecord, RunDocument, content_id, replace
 from consist.models.result import RunResult
 from consist.store.snapshots import read_snapshot
@@ -61,6 +61,12 @@ class Project:
     def run(self, tracker: Tracker, factor: float = 2.0) -> RunResult:
         """Run the step, fully recorded."""
         return tracker.run(
+            scale, inputs={"raw": self.raw}, config={"factor": factor}, outputs=["scaled"]
+        )
+
+    def explain(self, tracker: Tracker, factor: float) -> Explanation:
+        """Tell whether the step would be a hit, without running it."""
+        return tracker.explain(
             scale, inputs={"raw": self.raw}, config={"factor": factor}, outputs=["scaled"]
         )
 

@@ -24,7 +24,7 @@ def test_version(consist, flag):
 
 
 def test_the_commands_are_those_documented():
-    assert NAMES == ["runs", "show", "artifacts", "lineage", "preview", "summary"]
+    assert NAMES == ["runs", "show", "explain", "artifacts", "lineage", "preview", "summary"]
 
 
 @pytest.mark.parametrize("name", NAMES)
