@@ -47,7 +47,7 @@ def explain(sizes: Sizes, folder: Path) -> Iterator[Figure]:
             why = project.explain(tracker, 1_000.5 + number)
             assert why.candidate_run_id == recorded
 
-        def theirs(number: int) -> None:
+        def theirs(_number: int) -> None:
             assert project.explain(tracker, 3.5).would_hit
 
         found = alternate(

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from consist.cache.lookup import Timing
-from consist.errors import UsageError, hint
+from consist.errors import TrackerClosed, UsageError, hint
 from consist.identity import changed_between
 from consist.models.record import replace
 from consist.runs.arguments import RunArguments
@@ -81,6 +81,8 @@ def explain(ws: Workspace, given: dict[str, Any]) -> Explanation:
 
 def explain_arguments(ws: Workspace, arguments: RunArguments) -> Explanation:
     """Tell whether a run would be a hit."""
+    if ws.closed:
+        raise TrackerClosed("explain a run")
     request = resolve_run_invocation(ws, arguments)
     if not ws.keeps:
         problem = UsageError("a tracker that keeps nothing cannot explain a run")
