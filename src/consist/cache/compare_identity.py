@@ -269,7 +269,7 @@ def _at(values: Sequence[Any], index: int) -> Any:
 
 
 def _joined(path: str, key: str) -> str:
-    if not key or "." in key or "[" in key:
+    if not key or not key.isprintable() or "." in key or "[" in key:
         return f"{path}[{key!r}]"
     return f"{path}.{key}" if path else key
 

@@ -66,8 +66,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         ``config_changed``, ``inputs_changed``, ``code_changed``, ``config_and_inputs_changed``,
         ``config_and_code_changed``, ``inputs_and_code_changed``, ``all_components_changed``,
         ``candidate_outputs_invalid`` and ``exact_match_lookup_inconclusive`` (an earlier run of
-        this identity can not be given back); ``not_looked_up``, and ``demoted`` for a block that
-        did something else than the run that it gave back. What is called ``config`` in a reason is
+        this identity can not be given back); ``not_looked_up``, and ``demoted`` for a run that
+        began as a hit and then did something else, as a block may, or failed. What is called ``config`` in a reason is
         everything that ``config_hash`` covers: year, iteration, epoch, version and
         ``identity_inputs`` as well.
     candidate_run_id : str or None
@@ -306,7 +306,7 @@ _OPENINGS = {
     "content_match": "hit: run {run} used inputs of the same content",
     "no_similar_prior_run": "miss: no earlier run{of_model}",
     "not_looked_up": "miss: not looked up, {because}",
-    "demoted": "miss: the block did something else than run {run}, which was being given back",
+    "demoted": "miss: began as a hit of run {run}, then did something else or failed",
     "candidate_outputs_invalid": "miss: run {run} is the same, but not its outputs",
     "exact_match_lookup_inconclusive": "miss: run {run} is the same, but cannot be given back",
 }
