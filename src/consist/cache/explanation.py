@@ -67,9 +67,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         ``config_and_code_changed``, ``inputs_and_code_changed``, ``all_components_changed``,
         ``candidate_outputs_invalid`` and ``exact_match_lookup_inconclusive`` (an earlier run of
         this identity can not be given back); ``not_looked_up``, and ``demoted`` for a run that
-        began as a hit and then did something else, as a block may, or failed. What is called ``config`` in a reason is
-        everything that ``config_hash`` covers: year, iteration, epoch, version and
-        ``identity_inputs`` as well.
+        began as a hit and then did something else, as a block may, or failed. What is called
+        ``config`` in a reason is everything that ``config_hash`` covers: year, iteration, epoch,
+        version and ``identity_inputs`` as well.
     candidate_run_id : str or None
         The run that is given back, or the nearest earlier one: of the 20 latest of this model the
         one with most components equal, the newest of these.

@@ -24,8 +24,8 @@ with nothing behind it is an error.
 | | |
 |---|---|
 | the database | `--db-path`, else `CONSIST_DB`, else the first of {_PLACES} |
-| a run id | means the latest attempt (`show`, `explain`) or the latest completed one (`artifacts`); \
-`<id>~1`, `<id>~2`, … name one exactly |
+| a run id | means the latest attempt (`show`, `explain`) or the latest completed one \
+(`artifacts`); `<id>~1`, `<id>~2`, … name one exactly |
 | an artifact key | means the latest artifact of that key |
 | `--json` | prints plain JSON on standard output and nothing else |
 | exit codes | 0 done · 1 failed, or no such run or artifact · 2 wrong usage · 130 interrupted |
