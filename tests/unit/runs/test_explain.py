@@ -784,3 +784,18 @@ def test_a_closed_tracker_explains_nothing(tracker: Tracker) -> None:
     tracker.close()
     with pytest.raises(TrackerClosed):
         tracker.explain(one)
+
+
+def test_a_function_that_is_reached_is_named(project: Callable[..., Any], here: Path) -> None:
+    helper = "import pandas as pd\n\n\ndef table():\n    return pd.DataFrame({'a': [%d]})\n"
+    (here / "src" / "helper.py").write_text(helper % 1)
+    steps = "import helper\n\n\ndef clean():\n    return helper.table()\n"
+    (here / "src" / "steps.py").write_text(steps)
+    project("callable_deps")
+    assert project("callable_deps")[0]["status"] == "hit"
+    (here / "src" / "helper.py").write_text(helper % 2)
+    why, changes, stored, _ = project("callable_deps")
+    assert why["reason"] == stored["reason"] == "code_changed"
+    assert [change[:3] for change in changes] == [
+        ["code", "function helper.table in helper.py", "changed"]
+    ]
