@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from consist.artifacts.verify import standing
 from consist.models.record import ArtifactRecord, RunDocument, replace
 
 if TYPE_CHECKING:
@@ -137,9 +138,7 @@ def objection(ws: Workspace, candidate: RunDocument, question: Question) -> str 
     if overwritten is not None:
         return f"output {overwritten!r} was overwritten by a later run"
     if question.eager:
-        gone = next((a.key for a in candidate.outputs if not _is_there(ws, a)), None)
-        if gone is not None:
-            return f"output {gone!r} is not there"
+        return next(filter(None, (_missing(ws, a) for a in candidate.outputs)), None)
     return None
 
 
@@ -161,10 +160,16 @@ def _is_overwritten(ws: Workspace, artifact: ArtifactRecord) -> bool:
     return latest is not None and latest.id != artifact.id and latest.hash != artifact.hash
 
 
-def _is_there(ws: Workspace, artifact: ArtifactRecord) -> bool:
-    if artifact.meta.get("is_ingested"):
-        return True
-    return artifact.hash is not None and ws.path_of(artifact).exists()
+def _missing(ws: Workspace, artifact: ArtifactRecord) -> str | None:
+    """Return why an output could not be used as it was recorded: it is gone, or other bytes."""
+    if artifact.hash is None and not artifact.meta.get("is_ingested"):
+        return f"output {artifact.key!r} was not there when it was recorded"
+    found = standing(ws, artifact)
+    if found.state == "gone" and not artifact.meta.get("is_ingested"):
+        return f"output {artifact.key!r} is not there: {found.path}"
+    if found.state == "changed":
+        return f"output {artifact.key!r} has other bytes than were recorded: {found.path}"
+    return None
 
 
 # ---------------------------------------------------------------- diagnostics

@@ -273,7 +273,7 @@ _OWN_META = frozenset(
      "artifact_dir", "declared_outputs", "cache_lookup", "cache_rejected", "code_identity",
      "code_identity_extra_deps", "code_identity_fallback", "code_identity_unseen",
      "code_identity_unresolved",
-     "consist_hash_inputs", "steps"}
+     "consist_hash_inputs", "changed_inputs", "steps"}
 )  # fmt: skip
 
 
