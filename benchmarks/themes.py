@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from benchmarks import chains, cold, hits, identity, many_files, misses, processes, questions
+from benchmarks import (
+    chains,
+    cold,
+    copies,
+    hits,
+    identity,
+    many_files,
+    misses,
+    processes,
+    questions,
+)
 from benchmarks.harness import Figure, Sizes
 
 Theme: TypeAlias = Callable[[Sizes, Path], Iterator[Figure]]
@@ -24,5 +34,6 @@ THEMES: Mapping[str, Theme] = {
     "questions": questions.questions,
     "signature": identity.signatures,
     "large-file": identity.large_file,
+    "materialize": copies.materialize,
     "memory": hits.memory,
 }

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from consist.artifacts.items import local_path, recorded
-from consist.artifacts.verify import changed, is_guess, standing, verified_path
-from consist.errors import FileGone, PathEscape, UsageError, WrongType, a_kind, hint
+from consist.artifacts.verify import changed, gone, is_guess, warn_of_guess
+from consist.errors import PathEscape, UsageError, WrongType, a_kind, hint
 from consist.files.bounds import within
 from consist.files.transfer import check_places, copy, for_each, size_of
 from consist.models.record import ArtifactRecord
@@ -94,11 +94,11 @@ def materialize(
     if not is_path(destination_path):
         raise WrongType(f"destination_path is {a_kind(destination_path)}, not a path")
     destination = Path(local_path(ws, destination_path))
-    try:
-        source = verified_path(ws, record)
-    except FileGone as problem:
+    source = source_of(ws, record)
+    if source is None:
+        problem = gone(record, str(ws.path_of(record)))
         if on_missing == "raise":
-            raise
+            raise problem
         logger.warning("[Consist] not materialized: %s", problem)
         return None
     carry_out(ws, [Copy(record, source, destination)], link=link)
@@ -156,9 +156,10 @@ def _know_digests(ws: Workspace, copies: Sequence[Copy]) -> None:
 
 def _check_source(ws: Workspace, item: Copy) -> None:
     if not item.source.exists():
-        problem = FileGone(item.record.key, (str(item.source),))
-        raise hint(problem, "run the step again with cache_mode='overwrite'")
+        raise gone(item.record, str(item.source))
     _confirm(ws, item)
+    if is_guess(item.record) and not ws.files.is_same(item.source, item.record.hash):
+        warn_of_guess(item.record, str(item.source))
 
 
 def _confirm(ws: Workspace, item: Copy) -> None:
@@ -242,5 +243,5 @@ def check_permitted(ws: Workspace, destination: Path, *, allow_external: bool) -
 
 def source_of(ws: Workspace, record: ArtifactRecord) -> Path | None:
     """Return where an artifact lies, whatever it holds by now; ``None`` if it is gone."""
-    found = standing(ws, record)
-    return None if found.state == "gone" else Path(found.path)
+    path = ws.path_of(record)
+    return path if path.exists() else None

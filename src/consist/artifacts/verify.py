@@ -93,12 +93,17 @@ def verified_path(ws: Workspace, record: ArtifactRecord) -> Path:
     if found.state == "changed":
         if not is_guess(record):
             raise changed(ws, record, found.path)
-        logger.warning(
-            "[Consist] %r cannot be verified: %s was recorded by its size and time, which differ",
-            record.key,
-            found.path,
-        )
+        warn_of_guess(record, found.path)
     return Path(found.path)
+
+
+def warn_of_guess(record: ArtifactRecord, path: str) -> None:
+    """Say that nobody can tell whether a file is still what was recorded."""
+    logger.warning(
+        "[Consist] %r cannot be verified: %s was recorded by its size and time, which differ",
+        record.key,
+        path,
+    )
 
 
 def is_guess(record: ArtifactRecord) -> bool:
@@ -152,7 +157,5 @@ def facts_of(
 
 def overwriter(ws: Workspace, record: ArtifactRecord) -> str | None:
     """Return the run that recorded other bytes at the place of an artifact later, if any did."""
-    latest = ws.store.located(record.location)
-    if latest is None or latest.id == record.id or latest.hash == record.hash:
-        return None
-    return latest.run_id
+    later = ws.store.overwritten(record)
+    return None if later is None else later.run_id

@@ -155,9 +155,14 @@ def _has_changed(ws: Workspace, artifact: ArtifactRecord) -> bool:
 
 
 def _is_overwritten(ws: Workspace, artifact: ArtifactRecord) -> bool:
-    """Whether the record knows of other bytes at the place of this output."""
-    latest = ws.store.located(artifact.location)
-    return latest is not None and latest.id != artifact.id and latest.hash != artifact.hash
+    """Whether the record knows of other bytes at the place of this output.
+
+    Where something was recorded in it or around it, the bytes themselves have to tell.
+    """
+    later = ws.store.overwritten(artifact)
+    if later is None:
+        return False
+    return later.certain or standing(ws, artifact).state == "changed"
 
 
 def _missing(ws: Workspace, artifact: ArtifactRecord) -> str | None:
