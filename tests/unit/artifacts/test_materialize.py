@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from consist import Artifact, Tracker
+from consist import Artifact, CacheOptions, Tracker
 from consist.errors import ArtifactChanged, FileGone, PathEscape, StoreUnwritable, UsageError
 
 
@@ -344,3 +344,68 @@ def test_a_closed_terminal_says_nothing_of_progress(
     time.sleep(0.01)
     tracker.materialize(artifact, tmp_path / "x.csv")
     assert capsys.readouterr() == ("", "")
+
+
+# ---------------------------------------------------------------- historical paths
+
+
+def at(tmp_path: Path, name: str, **options: Any) -> Tracker:
+    return Tracker(tmp_path / name, tmp_path / "d.duckdb", **options)
+
+
+def use(**inputs: Any) -> None:
+    """Take inputs and leave nothing."""
+
+
+def frame() -> pd.DataFrame:
+    return pd.DataFrame({"a": [1]})
+
+
+def test_a_historical_path_lies_where_the_run_was(tmp_path: Path) -> None:
+    # HYD-019
+    with at(tmp_path, "r1") as tracker:
+        made = tracker.run(frame, outputs=["f"])
+        where = made.output.path
+    (tmp_path / "r2").mkdir()
+    with at(tmp_path, "r2") as tracker:
+        artifact, producer = tracker.get_artifact("f"), tracker.get_run(made.run_id)
+        assert artifact is not None
+        assert producer is not None
+        user = tracker.run(use, inputs={"t": artifact}).run
+        assert tracker.resolve_historical_path(artifact, producer) == where
+        assert tracker.resolve_historical_path(artifact, user) == where
+        options = CacheOptions(cache_hydration="inputs-missing", cache_mode="overwrite")
+        brought = tracker.run(use, inputs={"t": artifact}, cache_options=options).run
+    where.unlink()
+    with at(tmp_path, "r3") as tracker:
+        copied = tracker.resolve_historical_path(artifact, brought)
+        assert copied == tmp_path / "r2" / where.relative_to(tmp_path / "r1")
+        assert copied.exists()
+        assert tracker.resolve_historical_path(artifact, producer) == where, "though it is gone"
+
+
+def test_a_historical_path_under_a_mount_lies_where_that_was(tmp_path: Path) -> None:
+    # HYD-019, URI-007
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "x.csv").write_text("a\n1\n")
+    with at(tmp_path, "r1", mounts={"data": tmp_path / "old"}) as tracker:
+        with tracker.start_run("r", "m"):
+            artifact = tracker.log_artifact(tmp_path / "old" / "x.csv", "x")
+        run = tracker.get_run("r")
+    assert run is not None
+    with at(tmp_path, "r2", mounts={"data": tmp_path / "new"}) as tracker:
+        assert tracker.resolve_historical_path(artifact, run) == tmp_path / "old" / "x.csv"
+        run.meta = {"_physical_run_dir": str(tmp_path / "r1")}
+        assert tracker.resolve_historical_path(artifact, run) == tmp_path / "old" / "x.csv"
+        artifact.container_uri = "data://../../etc/passwd"
+        with pytest.raises(PathEscape):
+            tracker.resolve_historical_path(artifact, run)
+
+
+def test_a_historical_path_needs_an_artifact_and_a_run(
+    tracker: Tracker, artifact: Artifact
+) -> None:
+    for wrong in ((artifact, "r"), ("f", tracker.get_run("r"))):
+        with pytest.raises(TypeError, match="cannot look for") as caught:
+            tracker.resolve_historical_path(*wrong)  # type: ignore[arg-type]
+        assert "get_run" in caught.value.__notes__[0]
