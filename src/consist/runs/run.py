@@ -317,8 +317,7 @@ def prepare_inputs(ws: Workspace, run: ActiveRun, request: RunRequest) -> None:
     """
     inputs = list(run.inputs.values())
     if request.cache.hydration == "inputs-missing":
-        managed = [record for record in inputs if record.run_id is not None]
-        carry_out(ws, plan_missing_inputs(ws, managed, allow_external=request.allow_external))
+        carry_out(ws, plan_missing_inputs(ws, inputs, allow_external=request.allow_external))
     for record in inputs:
         found = standing(ws, record)
         if found.state == "gone" and not record.meta.get("is_ingested"):
