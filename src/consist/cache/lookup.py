@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from consist.artifacts.verify import standing
+from consist.artifacts.verify import is_ingested, standing
 from consist.models.record import ArtifactRecord, RunDocument, replace
 
 if TYPE_CHECKING:
@@ -167,10 +167,10 @@ def _is_overwritten(ws: Workspace, artifact: ArtifactRecord) -> bool:
 
 def _missing(ws: Workspace, artifact: ArtifactRecord) -> str | None:
     """Return why an output could not be used as it was recorded: it is gone, or other bytes."""
-    if artifact.hash is None and not artifact.meta.get("is_ingested"):
-        return f"output {artifact.key!r} was not there when it was recorded"
+    if artifact.hash is None and not is_ingested(ws, artifact):
+        return f"output {artifact.key!r} had no bytes when it was recorded"
     found = standing(ws, artifact)
-    if found.state == "gone" and not artifact.meta.get("is_ingested"):
+    if found.state == "gone" and not is_ingested(ws, artifact):
         return f"output {artifact.key!r} is not there: {found.path}"
     if found.state == "changed":
         return f"output {artifact.key!r} has other bytes than were recorded: {found.path}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from consist.active import ActiveRun
 from consist.artifacts.items import local_path, recorded
 from consist.artifacts.materialize import carry_out
-from consist.artifacts.verify import changed_input, gone, standing
+from consist.artifacts.verify import changed_input, gone, is_ingested, standing
 from consist.cache.hydrate import HydrationRequest, plan_missing_inputs, plan_outputs
 from consist.cache.lookup import Answer, Question, Timing, find, log_decision
 from consist.execution import PythonExecutor
@@ -151,7 +151,10 @@ def run(
     Raises
     ------
     FileNotFoundError
-        If an input does not exist.
+        If an input does not exist, or an output that is to be copied on a hit.
+    ArtifactChanged
+        If an input given as an artifact (:class:`~consist.errors.InputChanged`), or an output that
+        is to be copied, no longer has the bytes that were recorded.
     TypeError, ValueError
         If the arguments cannot mean what they say.
     RuntimeError
@@ -320,7 +323,7 @@ def prepare_inputs(ws: Workspace, run: ActiveRun, request: RunRequest) -> None:
         carry_out(ws, plan_missing_inputs(ws, inputs, allow_external=request.allow_external))
     for record in inputs:
         found = standing(ws, record)
-        if found.state == "gone" and not record.meta.get("is_ingested"):
+        if found.state == "gone" and not is_ingested(ws, record):
             raise gone(record, found.path)
         if found.state == "changed":
             raise changed_input(ws, record, found.path)
