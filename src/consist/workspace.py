@@ -134,8 +134,8 @@ class Workspace:
         """Return where an artifact's bytes should be on this machine.
 
         The first place with the recorded bytes of these: this tracker's run folder or mount, the
-        run folder that it was recorded in, the folder that its mount was then, and the folders
-        that its metadata name as ``recovery_roots``.
+        run folder that it was recorded in, and the folders that its metadata name as
+        ``recovery_roots``.
         """
         mounts = self.files.mounts
         uri, root, meta = artifact.container_uri, artifact.root, artifact.meta

@@ -162,9 +162,9 @@ def plan_missing_inputs(
 ) -> list[Copy]:
     """Decide which inputs that are gone here are copied from an original that is still there.
 
-    Looked for in this order: the run folder that the artifact was written in, the mounts of the
-    run that wrote it, the folder of its mount when it was recorded, and the folders that its
-    metadata name as ``recovery_roots``. The first one with the recorded bytes is the source.
+    Looked for in this order: the run folder that the artifact was written in, the folder of its
+    mount when it was recorded, the folders that its metadata name as ``recovery_roots``, and the
+    run folder or mounts of the run that wrote it. The first one with the recorded bytes counts.
 
     Raises
     ------
@@ -185,6 +185,8 @@ def plan_missing_inputs(
 
 def _originals(ws: Workspace, artifact: ArtifactRecord) -> Iterator[str]:
     mounts = ws.files.mounts
+    if "://" in artifact.container_uri:
+        yield from below_roots(artifact.container_uri, [artifact.meta.get("mount_root")])
     yield from places(mounts, artifact.container_uri, artifact.root, artifact.meta)[1:]
     yield from below_roots(artifact.container_uri, _roots_of_run(ws, artifact))
 

@@ -23,8 +23,8 @@ def places(mounts: Mounts, uri: str, root: str, meta: Mapping[str, Any]) -> list
     uri, root : str
         Location of the artifact.
     meta : mapping
-        Metadata of the artifact: ``mount_root`` is where its mount was when it was recorded,
-        ``recovery_roots`` a list of folders that hold copies under the same relative paths.
+        Metadata of the artifact: ``recovery_roots`` is a list of folders that hold copies under
+        the same relative paths.
 
     Raises
     ------
@@ -35,13 +35,13 @@ def places(mounts: Mounts, uri: str, root: str, meta: Mapping[str, Any]) -> list
     if root and root != mounts.run_dir:
         found.append(mounts.resolve_uri(uri, root))
     if alternatives(meta):
-        found.extend(_elsewhere(uri, _roots(uri, meta)))
+        found.extend(_elsewhere(uri, _saved(meta)))
     return list(dict.fromkeys(found))
 
 
 def alternatives(meta: Mapping[str, Any]) -> bool:
     """Whether metadata name further folders."""
-    return "mount_root" in meta or "recovery_roots" in meta
+    return "recovery_roots" in meta
 
 
 def relative_part(uri: str) -> str | None:
@@ -57,9 +57,7 @@ def below_roots(uri: str, roots: Iterable[object]) -> list[str]:
     return list(_elsewhere(uri, roots))
 
 
-def _roots(uri: str, meta: Mapping[str, Any]) -> Iterator[object]:
-    if "://" in uri:
-        yield meta.get("mount_root")
+def _saved(meta: Mapping[str, Any]) -> Iterator[object]:
     saved = meta.get("recovery_roots")
     if isinstance(saved, (list, tuple)):
         yield from saved

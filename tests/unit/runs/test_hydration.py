@@ -386,7 +386,7 @@ def test_inputs_under_a_mount_come_from_where_it_was(tmp_path: Path) -> None:
     with elsewhere(tmp_path) as tracker:
         found = tracker.get_artifact("f")
         assert found is not None
-        assert found.path == tmp_path / "old" / "x.parquet", "no such mount here"
+        assert not found.path.exists(), "no such mount here"
     with elsewhere(tmp_path, mounts={"data": tmp_path / "new"}) as tracker:
         found = tracker.get_artifact("f")
         options: dict[str, Any] = {"inputs": {"t": found}, "outputs": ["g"]}
