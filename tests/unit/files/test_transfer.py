@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -323,7 +324,12 @@ def test_many_large_files_are_copied_in_parallel(tmp_path: Path) -> None:
     for number in range(24):
         (root / f"{number}.bin").write_bytes(os.urandom(1 << 18))
     threads: set[int] = set()
-    copy(root, tmp_path / "copy", progress=lambda _: threads.add(threading.get_ident()))
+
+    def note(_: int) -> None:
+        threads.add(threading.get_ident())
+        time.sleep(0.02)  # so that one of them cannot do it all before the other has begun
+
+    copy(root, tmp_path / "copy", progress=note)
     assert listing(tmp_path / "copy") == listing(root)
     assert len(threads) > 1 or os.cpu_count() == 1
 
