@@ -44,13 +44,21 @@ class Sizes:
     runs_each: int = 200
     asked: int = 200
     large_file: int = 200 * 2**20
+    materialized_file: int = 2**31
+    materialized_files: int = 10_000
     fresh: int = 9
     hits_in_memory: int = 20_000
 
 
 FULL = Sizes()
 QUICK = Sizes(
-    rounds=5, calls=30, recorded_runs=10_000, chain_rounds=3, fresh=5, hits_in_memory=5_000
+    rounds=5,
+    calls=30,
+    recorded_runs=10_000,
+    chain_rounds=3,
+    fresh=5,
+    hits_in_memory=5_000,
+    materialized_file=200 * 2**20,
 )
 SMOKE = Sizes(
     rounds=1,
@@ -65,6 +73,8 @@ SMOKE = Sizes(
     runs_each=3,
     asked=2,
     large_file=2**20,
+    materialized_file=2**20,
+    materialized_files=5,
     fresh=1,
     hits_in_memory=20,
 )

@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from benchmarks import chains, cold, hits, identity, many_files, misses, processes, questions
+from benchmarks import (
+    chains,
+    cold,
+    copies,
+    hits,
+    identity,
+    many_files,
+    misses,
+    processes,
+    questions,
+)
 from benchmarks.harness import Figure, Sizes
 
 Theme: TypeAlias = Callable[[Sizes, Path], Iterator[Figure]]
@@ -25,5 +35,6 @@ THEMES: Mapping[str, Theme] = {
     "explain": questions.explain,
     "signature": identity.signatures,
     "large-file": identity.large_file,
+    "materialize": copies.materialize,
     "memory": hits.memory,
 }

@@ -18,7 +18,9 @@
     ├── InputMissing                  an input is not there (FileNotFoundError)
     ├── FileGone                      recorded bytes are not there (FileNotFoundError)
     ├── SnapshotMissing               a run left no snapshot here (FileNotFoundError)
-    ├── InputChanged                  a recorded input has other bytes now (ValueError)
+    ├── ArtifactChanged               recorded bytes are no longer what they were (ValueError)
+    │   └── InputChanged              … and a run was to use them
+    ├── ChangedWhileCopied            a file was written while it was copied (RuntimeError)
     ├── HashMismatch                  a stated content hash is wrong (ValueError)
     ├── UnsupportedFormat             no driver can do what was asked (ValueError)
     ├── UnknownKey                    nothing is stored under this key (KeyError)
@@ -228,15 +230,52 @@ class SnapshotMissing(ConsistError, FileNotFoundError):
         return f"no snapshot of run {self.run_id!r} at {self.path}"
 
 
-class InputChanged(ConsistError, ValueError):
-    """A recorded input no longer has the content it had."""
+class ArtifactChanged(ConsistError, ValueError):
+    """The bytes of an artifact are no longer those that were recorded."""
 
-    def __init__(self, key: str, recorded: str, found: str) -> None:
-        super().__init__(key, recorded, found)
-        self.key, self.recorded, self.found = key, recorded, found
+    what = "artifact"
+
+    def __init__(
+        self,
+        key: str,
+        path: str,
+        recorded: str,
+        found: str,
+        writer: str | None = None,
+        overwriter: str | None = None,
+    ) -> None:
+        super().__init__(key, path, recorded, found, writer, overwriter)
+        self.key, self.path, self.recorded, self.found = key, path, recorded, found
+        self.writer, self.overwriter = writer, overwriter
 
     def __str__(self) -> str:
-        return f"input {self.key!r} changed: recorded {self.recorded}, found {self.found}"
+        wrote = "what was recorded" if self.writer is None else f"what run {self.writer!r} wrote"
+        since = "" if self.overwriter is None else f"; run {self.overwriter!r} overwrote it"
+        return (
+            f"{self.what} {self.key!r} changed: {self.path} is not {wrote}{since}"
+            f" (recorded {_short(self.recorded)}, found {_short(self.found)})"
+        )
+
+
+class InputChanged(ArtifactChanged):
+    """An input that was recorded no longer has the bytes it had."""
+
+    what = "input"
+
+
+def _short(digest: str) -> str:
+    return "another size or time" if digest.startswith("fast:") else digest[:12]
+
+
+class ChangedWhileCopied(ConsistError, RuntimeError):
+    """A file was written while it was copied."""
+
+    def __init__(self, path: str, before: str, after: str) -> None:
+        super().__init__(path, before, after)
+        self.path, self.before, self.after = path, before, after
+
+    def __str__(self) -> str:
+        return f"{self.path} changed while it was copied: {self.before}, then {self.after}"
 
 
 class HashMismatch(ConsistError, ValueError):

@@ -45,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True):
         record survives. ``auto`` is ``disk`` on network file systems, else ``process``.
     scenario_join : bool
         Scenarios join the latest attempt of their name (``CONSIST_SCENARIO_JOIN``).
+    progress : bool
+        Show a bar on terminals while long copies go on (``CONSIST_PROGRESS``, on by default).
     cache_dir : str or None
         Folder for per-host caches (``CONSIST_CACHE_DIR``), by default the user's cache folder.
     """
@@ -59,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True):
     lock_wait: float = 5.0
     durability: str = "auto"
     scenario_join: bool = False
+    progress: bool = True
     cache_dir: str | None = None
 
     @classmethod
@@ -85,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True):
             lock_wait=_seconds(env, "CONSIST_LOCK_WAIT", 5.0),
             durability=durability,
             scenario_join=_switch(env, "CONSIST_SCENARIO_JOIN"),
+            progress=_switch(env, "CONSIST_PROGRESS", default="on"),
             cache_dir=env.get("CONSIST_CACHE_DIR") or None,
         )
 
@@ -115,8 +119,8 @@ def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
     return value
 
 
-def _switch(env: Mapping[str, str], name: str) -> bool:
-    text = env.get(name, "").strip().lower()
+def _switch(env: Mapping[str, str], name: str, default: str = "") -> bool:
+    text = env.get(name, default).strip().lower()
     if text in _TRUE:
         return True
     if text in _FALSE:

@@ -81,8 +81,11 @@ CacheHydration: TypeAlias = Literal[
 CodeIdentityMode: TypeAlias = Literal[
     "repo_git", "callable_module", "callable_source", "callable_deps"
 ]
+InputMismatch: TypeAlias = Literal["error", "miss"]
 OutputPolicy: TypeAlias = Literal["warn", "error", "ignore"]
 InputBinding: TypeAlias = Literal["loaded", "paths", "none"]
+LinkMode: TypeAlias = Literal["never", "hardlink", "reflink"]
+OnMissing: TypeAlias = Literal["warn", "raise"]
 DirectionName: TypeAlias = Literal["input", "output"]
 DbFallback: TypeAlias = Literal["inputs-only", "always", "never"]
 AccessMode: TypeAlias = Literal["standard", "analysis", "read_only"]
@@ -91,8 +94,11 @@ CACHE_MODES: tuple[str, ...] = get_args(CacheMode)
 CACHE_HYDRATIONS: tuple[str, ...] = get_args(CacheHydration)
 OUTPUT_VALIDATIONS = {"lazy": "lazy", "none": "lazy", "eager": "eager", "strict": "eager"}
 CODE_IDENTITIES: tuple[str, ...] = get_args(CodeIdentityMode)
+INPUT_MISMATCHES: tuple[str, ...] = get_args(InputMismatch)
 OUTPUT_POLICIES: tuple[str, ...] = get_args(OutputPolicy)
 INPUT_BINDINGS: tuple[str, ...] = get_args(InputBinding)
+LINK_MODES: tuple[str, ...] = get_args(LinkMode)
+ON_MISSING: tuple[str, ...] = get_args(OnMissing)
 DIRECTIONS: tuple[str, ...] = get_args(DirectionName)
 DB_FALLBACKS: tuple[str, ...] = get_args(DbFallback)
 ACCESS_MODES: tuple[str, ...] = get_args(AccessMode)
@@ -131,7 +137,12 @@ class CacheOptions:
         Numbers that take part in the identity; raising one forces a miss.
     validate_cached_outputs : str, optional
         ``"lazy"`` (default, alias ``"none"``) trusts the record; ``"eager"`` (alias ``"strict"``)
-        demands that every output exists or was ingested.
+        demands that every output exists or was ingested, and that what exists is what was
+        recorded.
+    input_mismatch : str, optional
+        What happens if an input given as an artifact no longer has the bytes that were recorded:
+        ``"error"`` (default) raises :class:`~consist.errors.InputChanged`; ``"miss"`` takes the
+        file as it is, so that it counts by its content and is recorded as a raw input.
     code_identity : str, optional
         ``"repo_git"`` (default), ``"callable_module"``, ``"callable_source"`` or
         ``"callable_deps"``; what each sees is told in the page on identity.
@@ -144,6 +155,7 @@ class CacheOptions:
     cache_version: int | None = None
     cache_epoch: int | None = None
     validate_cached_outputs: str | None = None
+    input_mismatch: str | None = None
     code_identity: str | None = None
     code_identity_extra_deps: Iterable[PathLike] | None = None
 
@@ -151,6 +163,7 @@ class CacheOptions:
         _check(self, "cache_mode", CACHE_MODES)
         _check(self, "cache_hydration", CACHE_HYDRATIONS)
         _check(self, "validate_cached_outputs", OUTPUT_VALIDATIONS)
+        _check(self, "input_mismatch", INPUT_MISMATCHES)
         _check(self, "code_identity", CODE_IDENTITIES)
         for name in ("cache_version", "cache_epoch"):
             value = getattr(self, name)

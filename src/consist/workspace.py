@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from consist.active import ActiveRuns
 from consist.errors import NoDatabase, ReadOnlyTracker, TrackerClosed
 from consist.files import Files
+from consist.files.history import alternatives, places
 from consist.formats import Formats
 from consist.hooks import Hooks
 from consist.identity import CodeIdentity, LoadedSources
@@ -132,14 +133,19 @@ class Workspace:
     def path_of(self, artifact: ArtifactRecord) -> Path:
         """Return where an artifact's bytes should be on this machine.
 
-        The file in this tracker's run folder, if it is the recorded one, else the one in the run
-        folder that it was recorded in.
+        The first place with the recorded bytes of these: this tracker's run folder or mount, the
+        run folder that it was recorded in, and the folders that its metadata name as
+        ``recovery_roots``.
         """
         mounts = self.files.mounts
-        uri, root = artifact.container_uri, artifact.root
-        if not root or root == mounts.run_dir:
+        uri, root, meta = artifact.container_uri, artifact.root, artifact.meta
+        away = bool(root) and root != mounts.run_dir
+        if not away and not alternatives(meta):
             return mounts.resolve(uri)
-        here = mounts.resolve(uri)
-        if here.exists() and self.files.is_same(here, artifact.hash):
-            return here
-        return mounts.resolve(uri, root)
+        found = places(mounts, uri, root, meta)
+        if len(found) == 1:
+            return Path(found[0])
+        for path in found:
+            if self.files.is_same(path, artifact.hash):
+                return Path(path)
+        return Path(found[1] if away else found[0])

@@ -83,6 +83,47 @@ def test_a_location_tells_its_latest_version(indexed: Store) -> None:
     assert indexed.located(("/elsewhere", "./a.csv", None, None)) is None
 
 
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ({"root": "", "container_uri": "/runs/d"}, ("b", True)),
+        ({"root": "/runs/d/..", "meta": {"real_path": "/runs/d"}}, ("b", True)),
+        ({"root": "", "container_uri": "m://d", "meta": {"mount_root": "/runs"}}, ("b", True)),
+        ({"root": "", "container_uri": "/runs/d/inner"}, ("b", False)),
+        (
+            {"root": "", "container_uri": "/runs", "meta": {"artifact_kind": "directory"}},
+            ("b", False),
+        ),
+        ({"root": "", "container_uri": "/runs", "hash": "a file"}, None),
+        ({"root": "", "container_uri": "/runs/d2"}, None),
+        ({"root": "", "container_uri": "/runs/d", "hash": "digest of d"}, None),
+        ({"root": "", "container_uri": "m://d"}, None),
+    ],
+)
+@pytest.mark.parametrize("written", [False, True])
+def test_what_was_written_over_is_known_by_every_name(
+    indexed: Store, place: dict[str, object], expected: tuple[str, bool] | None, written: bool
+) -> None:
+    folder = {"artifact_kind": "directory"}
+    old = artifact("d", container_uri="./d", run_id="a", meta=folder)
+    indexed.append(document("a", outputs=(old,)))
+    assert indexed.overwritten(old) is None
+    indexed.append(document("b", outputs=(artifact("other", run_id="b", **place),)))
+    if written:
+        assert indexed.sync()
+    assert indexed.overwritten(old) == expected
+    indexed.append(document("c", outputs=(artifact("e", run_id="c"),)))
+    assert indexed.overwritten(old) == expected
+
+
+def test_what_the_same_run_wrote_around_an_output_is_no_news(indexed: Store) -> None:
+    folder = artifact("d", container_uri="./d", run_id="a", meta={"artifact_kind": "directory"})
+    inside = artifact("f", container_uri="./d/f", run_id="a")
+    indexed.append(document("a", outputs=(folder, inside)))
+    assert indexed.overwritten(folder) is None
+    assert indexed.overwritten(inside) is None
+
+
 def test_a_question_sees_what_was_acknowledged(indexed: Store) -> None:
     seen: list[bool] = []
     indexed.furnish(lambda connection: seen.append(len(str(connection)) > 0))
@@ -98,6 +139,7 @@ def test_without_a_database_nothing_is_looked_up(tmp_path: Path) -> None:
     store.append(document("a", signature="s"))
     assert store.candidates("s") == []
     assert store.located(("", "./a", None, None)) is None
+    assert store.overwritten(artifact()) is None
     assert store.attempts("a") == {}
     assert store.engine is None
     with pytest.raises(NoDatabase):

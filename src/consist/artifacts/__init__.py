@@ -13,6 +13,7 @@ from consist.artifacts.log import (
     log_input,
     log_output,
 )
+from consist.artifacts.materialize import materialize
 
 __all__ = [
     "RelationConnectionLeakWarning",
@@ -24,4 +25,5 @@ __all__ = [
     "log_artifacts",
     "log_input",
     "log_output",
+    "materialize",
 ]

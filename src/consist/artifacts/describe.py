@@ -1,12 +1,15 @@
 """From a path that somebody names to the record of an artifact."""
 
+# ruff: noqa: PTH112, PTH114, PTH118  # paths come by the thousand here
+
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -49,13 +52,14 @@ def describe(
         How the run stands to them.
     """
     now = datetime.now(UTC)
+    real = _RealPaths()
     producer = run.record if run is not None and direction == "output" else None
     records: list[ArtifactRecord] = []
     twice: dict[tuple[object, ...], ArtifactRecord] = {}
     for item, digest in zip(named, digest_all(ws, named), strict=True):
         file = _look(ws, item, digest)
         if direction == "output":
-            records.append(_fresh(ws, file, producer, now))
+            records.append(_fresh(ws, file, producer, now, real))
             continue
         same = (item.key, file.driver, file.location, item.table_path, item.array_path)
         if same not in twice:
@@ -78,12 +82,34 @@ def _look(ws: Workspace, item: Named, digest: str | None) -> _File:
     return _File(item, ws.files.virtualize(item.path), driver, digest)
 
 
-def _fresh(ws: Workspace, file: _File, producer: RunRecord | None, now: datetime) -> ArtifactRecord:
+class _RealPaths:
+    """Resolves symbolic links, once for each folder."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def of(self, path: str) -> str:
+        folder, name = os.path.split(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        found = os.path.join(self._folders[folder], name)
+        return os.path.realpath(found) if os.path.islink(found) else found
+
+
+def _fresh(
+    ws: Workspace,
+    file: _File,
+    producer: RunRecord | None,
+    now: datetime,
+    real: _RealPaths | None = None,
+) -> ArtifactRecord:
     item, location = file.item, file.location
     meta = dict(item.meta) | dict(facet_meta(item.facet))
     mount = ws.files.mounts.mount_of(location.uri)
     if mount is not None:
         meta["mount_scheme"], meta["mount_root"] = mount
+    if real is not None and ws.keeps:
+        _add_nature(meta, item.path, real.of(item.path))
     return ArtifactRecord(
         id=new_uuid(),
         key=item.key,
@@ -99,6 +125,14 @@ def _fresh(ws: Workspace, file: _File, producer: RunRecord | None, now: datetime
         meta=meta,
         created_at=now,
     )
+
+
+def _add_nature(meta: dict[str, Any], path: str, real_path: str) -> None:
+    """Note what a later look at the record could not tell: a folder, or a way over links."""
+    if real_path != path:
+        meta["real_path"] = real_path
+    if os.path.isdir(real_path):
+        meta["artifact_kind"] = "directory"
 
 
 def _known(ws: Workspace, run: ActiveRun | None, file: _File) -> ArtifactRecord | None:

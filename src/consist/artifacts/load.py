@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from consist.errors import ConsistWarning, FileGone, UnsupportedFormat, WrongType, a_kind, hint
+from consist.artifacts.verify import verified_path
+from consist.errors import ConsistWarning, UnsupportedFormat, WrongType, a_kind, hint
 from consist.models.record import ArtifactRecord
 from consist.types import DB_FALLBACKS, check_option
 
@@ -49,6 +50,8 @@ def load(ws: Workspace, artifact: Artifact, **kwargs: Any) -> Any:
     ------
     FileNotFoundError
         If the bytes are not there; the paths tried are named.
+    ArtifactChanged
+        If they are no longer those that were recorded.
     ValueError
         If the format has no loader.
     """
@@ -81,21 +84,6 @@ def load_relation(ws: Workspace, artifact: Artifact, **kwargs: Any) -> Generator
         connection.close()
 
 
-def materialized_path(ws: Workspace, record: ArtifactRecord) -> Path:
-    """Return the path of an artifact whose bytes are there.
-
-    Raises
-    ------
-    FileGone
-        Naming the paths tried.
-    """
-    path = ws.path_of(record)
-    if not path.exists():
-        problem = FileGone(record.key, (str(path),))
-        raise hint(problem, "was it moved or deleted? run the step that made it again")
-    return path
-
-
 def _record(artifact: object) -> ArtifactRecord:
     if isinstance(artifact, ArtifactRecord):
         return artifact
@@ -117,7 +105,7 @@ def _prepared(
         raise hint(problem, "read the file at artifact.path yourself")
     if driver.kind == "array" and record.array_path is not None:
         rest.setdefault("group", record.array_path)
-    return driver, materialized_path(ws, record), rest
+    return driver, verified_path(ws, record), rest
 
 
 # ---------------------------------------------------------------- relations

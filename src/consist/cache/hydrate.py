@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from consist.errors import FileGone, PathEscape, UsageError, hint
-from consist.files.transfer import copy
+from consist.artifacts.materialize import Copy, check_permitted, source_of
+from consist.artifacts.verify import gone
+from consist.errors import FileGone, UsageError
+from consist.files.bounds import within
+from consist.files.history import below_roots, places
 from consist.models.record import ArtifactRecord
+from consist.types import is_mapping
 
 if TYPE_CHECKING:
     from consist.workspace import Workspace
 
 logger = logging.getLogger("consist.cache")
-
-
-class Copy(msgspec.Struct, frozen=True):
-    """One file or folder to be copied."""
-
-    key: str
-    source: Path
-    destination: Path
 
 
 class HydrationRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,75 +84,139 @@ def plan_outputs(
 ) -> list[Copy]:
     """Decide which cached outputs are copied where.
 
-    Raises
-    ------
-    PathEscape
-        If a destination lies outside the run folder without permission.
-    """
-    by_key = {artifact.key: artifact for artifact in outputs}
-    copies: list[Copy] = []
-    if request.policy == "outputs-requested":
-        for key, destination in (request.paths or {}).items():
-            if key not in by_key:
-                logger.warning("[Consist] %r is not among the cached outputs", key)
-                continue
-            copies.append(Copy(key, ws.path_of(by_key[key]), destination))
-    elif request.policy == "outputs-all" and request.folder is not None:
-        for artifact in by_key.values():
-            source = ws.path_of(artifact)
-            copies.append(Copy(artifact.key, source, request.folder / source.name))
-        _check_distinct(copies)
-    for item in copies:
-        _check_destination(ws, item.destination, allow_external=allow_external)
-    return copies
-
-
-def plan_missing_inputs(ws: Workspace, inputs: Iterable[ArtifactRecord]) -> list[Copy]:
-    """Decide which inputs that are gone here can be copied from the run that made them."""
-    copies: list[Copy] = []
-    for artifact in inputs:
-        if artifact.run_id is None or not artifact.root:
-            continue
-        here = ws.files.mounts.resolve(artifact.container_uri)
-        there = ws.files.mounts.resolve(artifact.container_uri, artifact.root)
-        if not here.exists() and there.exists():
-            copies.append(Copy(artifact.key, there, here))
-    return copies
-
-
-def carry_out(copies: Iterable[Copy], *, required: bool) -> dict[str, str]:
-    """Copy files, and return the destinations by key.
+    Under ``outputs-requested``, a key that is not among the outputs, or whose file is gone, is
+    left out with a warning.
 
     Raises
     ------
     FileGone
-        If a source is missing and ``required``; otherwise it is passed over with a warning.
+        If the file of an output is gone, under ``outputs-all``.
+    PathEscape
+        If a destination lies outside the run folder without permission.
+    UsageError
+        If two outputs would be copied to one place, or one into another.
     """
-    done: dict[str, str] = {}
+    by_key = {artifact.key: artifact for artifact in outputs}
+    wanted = _requested(by_key, request) if request.policy == "outputs-requested" else None
+    copies: list[Copy] = []
+    for key, artifact in by_key.items() if wanted is None else wanted:
+        source = source_of(ws, artifact)
+        if source is not None:
+            destination = Path() if request.paths is None else request.paths.get(key, Path())
+            copies.append(Copy(artifact, source, destination))
+        elif wanted is None:
+            raise _not_there(ws, artifact)
+        else:
+            logger.warning("[Consist] not copied: %s", _not_there(ws, artifact))
+    if wanted is None and request.folder is not None:
+        copies = _into(request.folder, copies)
     for item in copies:
-        if not item.source.exists():
-            problem = FileGone(item.key, (str(item.source),))
-            if required:
-                raise hint(problem, "run the step again with cache_mode='overwrite'")
-            logger.warning("[Consist] %s", problem)
-            continue
-        copy(item.source, item.destination)
-        done[item.key] = str(item.destination)
-    return done
+        check_permitted(ws, item.destination, allow_external=allow_external)
+    _check_apart(copies)
+    return copies
 
 
-def _check_distinct(copies: Sequence[Copy]) -> None:
-    seen: dict[Path, str] = {}
-    for item in copies:
-        other = seen.setdefault(item.destination, item.key)
-        if other != item.key:
+def _requested(
+    by_key: Mapping[str, ArtifactRecord], request: HydrationRequest
+) -> list[tuple[str, ArtifactRecord]]:
+    asked = list(request.paths or {})
+    for key in asked:
+        if key not in by_key:
+            logger.warning("[Consist] %r is not among the cached outputs", key)
+    return [(key, by_key[key]) for key in asked if key in by_key]
+
+
+def _not_there(ws: Workspace, artifact: ArtifactRecord) -> FileGone:
+    return gone(artifact, str(ws.path_of(artifact)))
+
+
+def _into(folder: Path, copies: Sequence[Copy]) -> list[Copy]:
+    """Give every copy the name of its source; where several share one, their keys instead."""
+    names = Counter(item.source.name for item in copies)
+    return [
+        Copy(item.record, item.source, folder / _name(item, shared=names[item.source.name] > 1))
+        for item in copies
+    ]
+
+
+def _name(item: Copy, *, shared: bool) -> str:
+    name = item.source.name
+    return f"{item.record.key}{''.join(item.source.suffixes)}" if shared else name
+
+
+def _check_apart(copies: Sequence[Copy]) -> None:
+    placed = sorted(copies, key=lambda item: (item.destination.parts, item.record.key))
+    for one, other in pairwise(placed):
+        if within(str(other.destination), str(one.destination)):
             raise UsageError(
-                f"outputs {other!r} and {item.key!r} would both be copied to {item.destination}"
+                f"outputs {one.record.key!r} and {other.record.key!r} would both be copied to"
+                f" {one.destination}"
             )
 
 
-def _check_destination(ws: Workspace, destination: Path, *, allow_external: bool) -> None:
-    if allow_external or ws.files.mounts.contains(destination):
+# ---------------------------------------------------------------- inputs
+
+
+def plan_missing_inputs(
+    ws: Workspace, inputs: Iterable[ArtifactRecord], *, allow_external: bool
+) -> list[Copy]:
+    """Decide which inputs that are gone here are copied from an original that is still there.
+
+    Looked for in this order: the run folder that the artifact was written in, the folder of its
+    mount when it was recorded, the folders that its metadata name as ``recovery_roots``, and the
+    run folder or mounts of the run that wrote it. The first one with the recorded bytes counts.
+
+    Raises
+    ------
+    PathEscape
+        If an input belongs under a mount, outside the run folder, without permission.
+    """
+    copies: list[Copy] = []
+    for artifact in inputs:
+        here = ws.files.mounts.resolve(artifact.container_uri)
+        if here.exists():
+            continue
+        found = next((p for p in _originals(ws, artifact) if _is_original(ws, p, artifact)), None)
+        if found is not None and _is_placed(ws, artifact):
+            check_permitted(ws, here, allow_external=allow_external)
+            copies.append(Copy(artifact, Path(found), here))
+    return copies
+
+
+def _originals(ws: Workspace, artifact: ArtifactRecord) -> Iterator[str]:
+    mounts = ws.files.mounts
+    if "://" in artifact.container_uri:
+        yield from below_roots(artifact.container_uri, [artifact.meta.get("mount_root")])
+    yield from places(mounts, artifact.container_uri, artifact.root, artifact.meta)[1:]
+    yield from below_roots(artifact.container_uri, _roots_of_run(ws, artifact))
+
+
+def _roots_of_run(ws: Workspace, artifact: ArtifactRecord) -> Iterator[object]:
+    """Yield the folders that the run which wrote an artifact says it lay in."""
+    if artifact.run_id is None or not ws.store.has_database:
         return
-    problem = PathEscape(str(destination), str(ws.run_dir))
-    raise hint(problem, "pass allow_external_paths=True to copy outside the run folder")
+    from consist.query.runs import get_run  # only asked where nothing else was found
+
+    run = get_run(ws, artifact.run_id)
+    if run is None:
+        return
+    scheme, separator, _ = artifact.container_uri.partition("://")
+    mounts = run.meta.get("mounts")
+    if separator and is_mapping(mounts):
+        yield mounts.get(scheme)
+    elif not separator:
+        yield run.meta.get("_physical_run_dir")
+
+
+def _is_original(ws: Workspace, path: str, artifact: ArtifactRecord) -> bool:
+    if artifact.hash is None:
+        return Path(path).exists()
+    return ws.files.is_same(path, artifact.hash)
+
+
+def _is_placed(ws: Workspace, artifact: ArtifactRecord) -> bool:
+    """Whether the artifact has a place of its own here: below the run folder or a mount."""
+    scheme, separator, _ = artifact.container_uri.partition("://")
+    if separator:
+        return scheme == "workspace" or scheme in ws.files.mounts.roots
+    return not Path(artifact.container_uri).is_absolute()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from consist.artifacts.verify import is_ingested, standing
 from consist.models.record import ArtifactRecord, Raw, RunDocument, replace
 
 if TYPE_CHECKING:
@@ -148,9 +149,7 @@ def objection(ws: Workspace, candidate: RunDocument, question: Question) -> str 
     if overwritten is not None:
         return f"output {overwritten!r} was overwritten by a later run"
     if question.eager:
-        gone = next((a.key for a in candidate.outputs if not _is_there(ws, a)), None)
-        if gone is not None:
-            return f"output {gone!r} is not there"
+        return next(filter(None, (_missing(ws, a) for a in candidate.outputs)), None)
     return None
 
 
@@ -167,15 +166,26 @@ def _has_changed(ws: Workspace, artifact: ArtifactRecord) -> bool:
 
 
 def _is_overwritten(ws: Workspace, artifact: ArtifactRecord) -> bool:
-    """Whether the record knows of other bytes at the place of this output."""
-    latest = ws.store.located(artifact.location)
-    return latest is not None and latest.id != artifact.id and latest.hash != artifact.hash
+    """Whether the record knows of other bytes at the place of this output.
+
+    Where something was recorded in it or around it, the bytes themselves have to tell.
+    """
+    later = ws.store.overwritten(artifact)
+    if later is None:
+        return False
+    return later.certain or standing(ws, artifact).state == "changed"
 
 
-def _is_there(ws: Workspace, artifact: ArtifactRecord) -> bool:
-    if artifact.meta.get("is_ingested"):
-        return True
-    return artifact.hash is not None and ws.path_of(artifact).exists()
+def _missing(ws: Workspace, artifact: ArtifactRecord) -> str | None:
+    """Return why an output could not be used as it was recorded: it is gone, or other bytes."""
+    if artifact.hash is None and not is_ingested(ws, artifact):
+        return f"output {artifact.key!r} had no bytes when it was recorded"
+    found = standing(ws, artifact)
+    if found.state == "gone" and not is_ingested(ws, artifact):
+        return f"output {artifact.key!r} is not there: {found.path}"
+    if found.state == "changed":
+        return f"output {artifact.key!r} has other bytes than were recorded: {found.path}"
+    return None
 
 
 # ---------------------------------------------------------------- diagnostics

@@ -211,6 +211,7 @@ run_subdir_fn, allow_external_paths, code_identity
     load = artifacts.load
     load_df = artifacts.load_df
     load_relation = artifacts.load_relation
+    materialize = artifacts.materialize
 
     load_run_output = find_artifacts_.load_run_output
     load_input_bundle = find_artifacts_.load_input_bundle

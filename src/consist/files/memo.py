@@ -69,6 +69,7 @@ class Memo:
         self._known: dict[str, tuple[int, int, int, int, str]] = {}
         self._folders: dict[str, tuple[str, str]] = {}
         self._file = MemoFile(None if path is None else os.path.abspath(path))
+        self._other: Memo | None = None
 
     # ------------------------------------------------------------ questions
 
@@ -162,11 +163,16 @@ class Memo:
         Nothing there, or nothing readable, does not match.
         """
         fast = digest.startswith(identity.FAST)
-        memo = self if fast == self._fast else Memo(strategy="fast" if fast else "full")
         try:
-            return memo.digest(path) == digest
+            return (self if fast == self._fast else self._twin()).digest(path) == digest
         except (OSError, IdentityError):
             return False
+
+    def _twin(self) -> Memo:
+        """Return the memo of the other strategy, for what was recorded under that one."""
+        if self._other is None:
+            self._other = Memo(strategy="full" if self._fast else "fast")
+        return self._other
 
     # ------------------------------------------------------------ life
 

@@ -1,47 +1,46 @@
 """Copy files and folders, whole or not at all."""
-# ruff: noqa: PTH102, PTH103, PTH104, PTH112, PTH114, PTH115, PTH116, PTH117, PTH120, PTH121, PTH123, PTH211  # paths are text here, see bounds.py
+# ruff: noqa: PTH101, PTH102, PTH108, PTH103, PTH104, PTH112, PTH114, PTH115, PTH116, PTH117, PTH120, PTH121, PTH211  # paths are text here, see bounds.py
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
-from collections.abc import Callable, Generator, Iterator, Mapping
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from io import FileIO
 from typing import TypeAlias
 
-from consist.errors import (
-    ConsistError,
-    HashMismatch,
-    InputChanged,
-    PathEscape,
-    UsageError,
-    hint,
-)
+from consist.errors import ChangedWhileCopied, ConsistError, PathEscape, UsageError, hint
 from consist.files.atomic import beside, create, discard, publish, unwritable
 from consist.files.bounds import absolute, leads_out, within
+from consist.files.stamps import stamp_of
+from consist.identity.files import digest_many
 from consist.types import PathLike
 
 Progress: TypeAlias = Callable[[int], None]
 
 _BUFFER = 1 << 20
 _CHUNK = 32 << 20  # of what the kernel copies between two calls of ``progress``
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+_FICLONE = 0x40049409  # of Linux: ioctl that shares the blocks of a file
 
 
 def copy(
     source: PathLike,
     destination: PathLike,
     *,
-    expected: str | Mapping[str, str] | None = None,
+    link: str = "never",
+    confirm: Callable[[], None] | None = None,
     progress: Progress | None = None,
     replace: bool = True,
 ) -> None:
     """Copy a file or a folder so that ``destination`` is old, absent or complete, never partial.
 
     The copy is made under a temporary name in the same folder and renamed. Times of
-    modification and permissions stay; missing folders are created.
+    modification and permissions stay; missing folders are created. The files of a folder are
+    copied in parallel where that pays.
 
     Parameters
     ----------
@@ -51,11 +50,15 @@ def copy(
     destination : str or path
         The new file or folder itself, not the folder that it goes into. If it is the source,
         nothing is copied.
-    expected : str or mapping of str to str, optional
-        SHA-256 in hex that the bytes must have: of the file, or of each file of a folder by its
-        relative path with ``/``. Checked while copying, at the price of reading through Python.
+    link : {"never", "hardlink", "reflink"}
+        ``"hardlink"`` gives the files a second name instead, and takes the right to write from
+        both; ``"reflink"`` lets both share their blocks until one is written to. Where the
+        system can do neither, bytes are copied.
+    confirm : callable, optional
+        Called when the copy is complete and has no name yet; what it raises, undoes it. Not
+        called for hard links, which are the source itself.
     progress : callable, optional
-        Called with the number of bytes copied since its last call.
+        Called with the number of bytes copied since its last call, also from other threads.
     replace : bool, default True
         Whether an existing ``destination`` is replaced, a folder with all that it holds.
 
@@ -65,9 +68,7 @@ def copy(
         If there is no ``source``.
     FileExistsError
         If ``destination`` exists and ``replace`` is false.
-    HashMismatch
-        If the bytes are not the expected ones.
-    InputChanged
+    ChangedWhileCopied
         If a file changed while it was copied.
     PathEscape
         If ``destination`` is a symbolic link, or a link in the folder leads out of it.
@@ -76,20 +77,43 @@ def copy(
     """
     origin, target = absolute(source), absolute(destination)
     mode, progress = os.stat(origin).st_mode, progress or _ignore
-    _check_places(origin, target)
-    if os.path.lexists(target) and os.path.samefile(origin, target):
-        _verify(origin, expected)
-    elif stat.S_ISDIR(mode):
-        _copy_folder(origin, target, _per_file(expected), progress, replace=replace)
-    elif stat.S_ISREG(mode):
-        with _made_beside(target, origin) as temporary:
-            _fill(temporary, origin, _for_file(expected), progress)
+    check_places(origin, target)
+    if _is_done(origin, target, link):
+        return
+    confirm = _agree if confirm is None or link == "hardlink" else confirm
+    with _made_beside(target, origin) as temporary:
+        if stat.S_ISDIR(mode):
+            _fill_folder(temporary, origin, progress, link)
+            confirm()
+            _swap(temporary, target, replace=replace)
+        elif stat.S_ISREG(mode):
+            _fill(temporary, origin, progress, link)
+            confirm()
             publish(temporary, target, exclusive=not replace)
-    else:
-        raise UsageError(f"{origin} is neither a file nor a folder")
+        else:
+            raise UsageError(f"{origin} is neither a file nor a folder")
 
 
-def _check_places(origin: str, target: str) -> None:
+def _agree() -> None:
+    pass
+
+
+def _is_done(origin: str, target: str, link: str) -> bool:
+    """Whether the destination is the source; a second name for it is no copy."""
+    if not os.path.lexists(target) or not os.path.samefile(origin, target):
+        return False
+    if link == "hardlink" or os.path.isdir(target) or os.stat(target).st_nlink == 1:
+        return True
+    return os.path.realpath(origin) == os.path.realpath(target)
+
+
+def check_places(origin: str, target: str) -> None:
+    """Refuse destinations that are symbolic links, or lie in the source or around it.
+
+    Raises
+    ------
+    PathEscape, UsageError
+    """
     if os.path.islink(target):
         error = PathEscape(target, os.path.dirname(target))
         raise hint(error, "the destination is a symbolic link; remove it or name its target")
@@ -131,21 +155,60 @@ def _remove(temporary: str) -> None:
 # ---------------------------------------------------------------- one file
 
 
-def _fill(path: str, origin: str, expected: str | None, progress: Progress) -> None:
-    """Create ``path`` with the bytes, times and permissions of ``origin``."""
-    with open(origin, "rb", buffering=0) as reader:
-        before = os.fstat(reader.fileno())
-        with open(create(path, before.st_mode & 0o777), "wb", buffering=0) as writer:
-            size, target = before.st_size, writer.fileno()
-            if expected is None:
-                _pour(reader.fileno(), target, size, progress)
-            elif (found := _pour_and_digest(reader, target, size, progress)) != expected:
-                raise HashMismatch(origin, expected, found)
-            os.utime(writer.fileno(), ns=(before.st_atime_ns, before.st_mtime_ns))
-            written = writer.tell()
-        after = os.fstat(reader.fileno())
-    if written != before.st_size or _state(after) != _state(before):
-        raise InputChanged(origin, _state(before), _state(after))
+def _fill(path: str, origin: str, progress: Progress, link: str) -> None:
+    """Create ``path`` with the bytes, times and permissions of ``origin``, or as a link to it."""
+    if link == "hardlink" and _hard_linked(origin, path):
+        progress(os.stat(path).st_size)
+        return
+    reader = os.open(origin, _READ)
+    try:
+        before = os.fstat(reader)
+        writer = create(path, before.st_mode & 0o777)
+        try:
+            if link == "reflink" and _cloned(reader, writer):
+                progress(before.st_size)
+            else:
+                _pour(reader, writer, before.st_size, progress)
+            os.utime(writer, ns=(before.st_atime_ns, before.st_mtime_ns))
+            written = os.fstat(writer).st_size
+        finally:
+            os.close(writer)
+        after = os.fstat(reader)
+    finally:
+        os.close(reader)
+    if written != before.st_size or stamp_of(after)[::2] != stamp_of(before)[::2]:
+        raise ChangedWhileCopied(origin, _state(before), _state(after))
+
+
+def _hard_linked(origin: str, path: str) -> bool:
+    """Give a file a second name, and take the right to write from both; return whether it did.
+
+    Another file system, or a file of somebody else's, has to be copied.
+    """
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.link(origin, path)
+    except OSError:
+        return False
+    try:
+        os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) & ~_WRITABLE)
+    except OSError:
+        os.unlink(path)
+        return False
+    return True
+
+
+def _cloned(reader: int, writer: int) -> bool:
+    """Share the blocks of a file until either is written to; return whether the system can."""
+    if sys.platform != "linux":
+        return False
+    import fcntl
+
+    try:
+        fcntl.ioctl(writer, _FICLONE, reader)
+    except OSError:
+        return False
+    return True
 
 
 def _pour(reader: int, writer: int, size: int, progress: Progress) -> None:
@@ -170,23 +233,10 @@ def _in_kernel(reader: int, writer: int, size: int) -> int:
 
 def _through_memory(reader: int, writer: int, size: int) -> int:
     data = os.read(reader, min(size, _BUFFER))
-    _write_all(writer, memoryview(data))
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(writer, rest) :]
     return len(data)
-
-
-def _pour_and_digest(reader: FileIO, writer: int, size: int, progress: Progress) -> str:
-    digest, buffer = hashlib.sha256(), memoryview(bytearray(_BUFFER))
-    while size and (count := reader.readinto(buffer[: min(size, _BUFFER)])):
-        digest.update(buffer[:count])
-        _write_all(writer, buffer[:count])
-        size -= count
-        progress(count)
-    return digest.hexdigest()
-
-
-def _write_all(descriptor: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
 
 
 def _ignore(_: int) -> None:
@@ -200,32 +250,53 @@ def _state(status: os.stat_result) -> str:
 # ---------------------------------------------------------------- a folder
 
 
-def _copy_folder(
-    origin: str,
-    target: str,
-    expected: Mapping[str, str] | None,
-    progress: Progress,
-    *,
-    replace: bool,
-) -> None:
-    with _made_beside(target, origin) as temporary:
-        os.makedirs(temporary)
-        found: set[str] = set()
-        for relative, entry in _entries(origin):
-            path = f"{temporary}/{relative}"
-            if entry.is_symlink():
-                os.symlink(_inner_link(origin, entry.path), path)
-            elif entry.is_dir():
-                os.mkdir(path)
-            elif not entry.is_file():
-                raise UsageError(f"{entry.path} is neither a file nor a folder")
-            else:
-                found.add(relative)
-                digest = None if expected is None else expected.get(relative, "not listed")
-                _fill(path, entry.path, digest, progress)
-        if expected is not None and (missing := sorted(expected.keys() - found)):
-            raise HashMismatch(f"{origin}/{missing[0]}", expected[missing[0]], "no file")
-        _swap(temporary, target, replace=replace)
+def _fill_folder(temporary: str, origin: str, progress: Progress, link: str) -> None:
+    """Create ``temporary`` with everything that is in ``origin``; files are copied in parallel."""
+    os.makedirs(temporary)
+    sizes: dict[str, int] = {}
+    for relative, entry in _entries(origin):
+        path = f"{temporary}/{relative}"
+        if entry.is_symlink():
+            os.symlink(_inner_link(origin, entry.path), path)
+        elif entry.is_dir():
+            os.mkdir(path)
+        elif entry.is_file():
+            sizes[relative] = entry.stat(follow_symlinks=False).st_size
+        else:
+            raise UsageError(f"{entry.path} is neither a file nor a folder")
+
+    def fill(relative: str) -> None:
+        _fill(f"{temporary}/{relative}", f"{origin}/{relative}", progress, link)
+
+    for_each(list(sizes), fill, list(sizes.values()))
+
+
+def for_each(names: Sequence[str], function: Callable[[str], None], sizes: Sequence[int]) -> None:
+    """Call a function with each name, in threads where so many bytes are worth it.
+
+    Raises
+    ------
+    Exception
+        Of the first name that fails.
+    """
+
+    def call(name: str) -> str:
+        function(name)
+        return name
+
+    # The same question as for digests: do threads help with files of these sizes, or hinder?
+    digest_many(names, call, sizes=sizes)
+
+
+def size_of(path: PathLike) -> int:
+    """Return how many bytes a file or folder holds."""
+    if not os.path.isdir(path):
+        return os.stat(path).st_size
+    return sum(
+        entry.stat(follow_symlinks=False).st_size
+        for _, entry in _entries(os.fspath(path))
+        if entry.is_file(follow_symlinks=False)
+    )
 
 
 def _entries(origin: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -265,31 +336,3 @@ def _swap(temporary: str, target: str, *, replace: bool) -> None:
     import shutil
 
     shutil.rmtree(old, ignore_errors=True)
-
-
-# ---------------------------------------------------------------- verification
-
-
-def _for_file(expected: str | Mapping[str, str] | None) -> str | None:
-    if expected is None or isinstance(expected, str):
-        return expected
-    raise UsageError("a file is verified by one digest, not by a mapping")
-
-
-def _per_file(expected: str | Mapping[str, str] | None) -> Mapping[str, str] | None:
-    if isinstance(expected, str):
-        raise UsageError("a folder is verified by a digest for each file")
-    return expected
-
-
-def _verify(path: str, expected: str | Mapping[str, str] | None) -> None:
-    """Check bytes that need not be copied."""
-    if expected is None:
-        return
-    stated = {"": expected} if isinstance(expected, str) else expected
-    for relative, digest in stated.items():
-        name = f"{path}/{relative}" if relative else path
-        with open(name, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != digest:
-            raise HashMismatch(name, digest, found)

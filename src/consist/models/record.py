@@ -58,6 +58,11 @@ class ArtifactRecord(msgspec.Struct, frozen=True, kw_only=True):
         """Where the recorded bytes lie: root, URI and the path inside a container."""
         return (self.root, self.container_uri, self.table_path, self.array_path)
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether a folder was recorded, and not a file."""
+        return self.meta.get("artifact_kind") == "directory"
+
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The row of one run; field by field the columns of table ``run``."""

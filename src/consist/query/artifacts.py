@@ -9,14 +9,16 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from consist.artifacts.items import recorded
 from consist.artifacts.load import load
-from consist.errors import AmbiguousOutput, UnknownKey, UsageError
+from consist.errors import AmbiguousOutput, UnknownKey, UsageError, WrongType, a_kind, hint
+from consist.files.bounds import below
 from consist.models.artifact import Artifact
 from consist.models.result import RunArtifacts
 from consist.models.run import Run, RunArtifactLink, RunExtra
 from consist.query.ask import columns, entity, every, fetch, fetch_all, newest
 from consist.query.runs import get_run, meant_run_id
-from consist.types import DIRECTIONS, check_option
+from consist.types import DIRECTIONS, check_option, is_mapping
 
 if TYPE_CHECKING:
     from consist.workspace import Workspace
@@ -225,6 +227,42 @@ def load_input_bundle(ws: Workspace, run_id: str) -> dict[str, Artifact]:
 
 
 def resolve_historical_path(ws: Workspace, artifact: Artifact, run: Run) -> Path:
-    """Return where an artifact lay in the workspace of the run that made or used it."""
-    root = artifact.root or run.meta.get("_physical_run_dir")
-    return ws.files.mounts.resolve(artifact.container_uri, root)
+    """Return where an artifact lay in the workspace of the run that made or used it.
+
+    Where this tracker's own run folder and mounts are does not matter, and neither does whether
+    the file is still there: a URI under a mount lies where the mount of that run was, a relative
+    one in the run folder of that run. For a run that used the artifact and got no copy of its
+    own, that is the run folder in which the artifact was written.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        What to look for.
+    run : Run
+        The run.
+
+    Raises
+    ------
+    TypeError
+        If they are no artifact and no run.
+    ValueError
+        If the artifact's location leads out of its folder.
+    """
+    record = recorded(artifact)
+    meta: Any = getattr(run, "meta", None)
+    if record is None or not is_mapping(meta):
+        problem = WrongType(f"cannot look for {a_kind(artifact)} in {a_kind(run)}")
+        raise hint(problem, "pass an Artifact, and a Run such as tracker.get_run(id)")
+    uri = record.container_uri
+    scheme, separator, relative = uri.partition("://")
+    if separator and scheme not in {"file", "workspace"}:
+        mounts: Any = meta.get("mounts")
+        root = mounts.get(scheme) if is_mapping(mounts) else None
+        root = root or record.meta.get("mount_root")
+        return Path(below(str(root), relative, uri)) if root else ws.files.mounts.resolve(uri)
+    written = record.root or None
+    own: str | None = meta.get("_physical_run_dir")
+    if own is None or own == written:
+        return ws.files.mounts.resolve(uri, written)
+    there = ws.files.mounts.resolve(uri, own)
+    return there if written is None or there.exists() else ws.files.mounts.resolve(uri, written)

@@ -88,6 +88,7 @@ class CachePlan(msgspec.Struct, frozen=True, kw_only=True):
     mode: str = "reuse"
     hydration: str = "metadata"
     eager: bool = False
+    input_mismatch: str = "error"
     epoch: int = 1
     version: int | None = None
     code_identity: str | None = None

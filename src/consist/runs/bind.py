@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from consist.artifacts.load import load, load_df, materialized_path
+from consist.artifacts.load import load, load_df
+from consist.artifacts.verify import verified_path
 from consist.errors import UsageError, hint
 from consist.execution import PreparedCall
 from consist.models.record import ArtifactRecord
@@ -162,7 +163,7 @@ def _value(ws: Workspace, record: ArtifactRecord, how: str) -> Any:
     if how == "artifact":
         return ws.artifact_of(record)
     if how == "path":
-        return materialized_path(ws, record)
+        return verified_path(ws, record)
     if not ws.formats.can_load(record.driver):
         return ws.artifact_of(record)
     if ws.formats.driver(record.driver).kind == "table":

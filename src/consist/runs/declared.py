@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -222,13 +223,15 @@ def output_keys_of(keys: Any) -> tuple[str, ...] | None:
     return found
 
 
-def output_paths_of(paths: Any) -> dict[str, Any]:
+def output_paths_of(paths: Any, what: str = "output_paths") -> dict[str, Any]:
     """Return declared files by key."""
     if paths is None:
         return {}
     if not is_mapping(paths):
-        raise WrongType(f"output_paths={paths!r} is not a mapping of key to path")
+        raise WrongType(f"{what}={paths!r} is not a mapping of key to path")
     for key, path in paths.items():
         if not is_path(path) and recorded(path) is None:
-            raise WrongType(f"output_paths[{key!r}] is {a_kind(path)}, not a path or an Artifact")
+            raise WrongType(f"{what}[{key!r}] is {a_kind(path)}, not a path or an Artifact")
+        if is_path(path) and not os.fspath(path):
+            raise UsageError(f"{what}[{key!r}] is empty")
     return {check_key(key): path for key, path in paths.items()}

@@ -15,6 +15,7 @@ from consist import identity
 from consist.artifacts.describe import describe
 from consist.artifacts.items import Named, local_path, recorded
 from consist.artifacts.keys import key_from
+from consist.artifacts.verify import change_of, changed_input, facts_of
 from consist.errors import CodeIdentityUnavailableError, InputMissing, WrongType, a_kind, hint
 from consist.identity import CodeDigest, InputIdentity, RunFields
 from consist.models.record import ArtifactRecord
@@ -36,6 +37,13 @@ class Input(msgspec.Struct, frozen=True):
     record: ArtifactRecord
     bound: bool
     managed: bool
+
+
+class Inputs(msgspec.Struct, frozen=True):
+    """Every declared input, and those that are no longer what they were recorded as, by key."""
+
+    used: tuple[Input, ...]
+    changed: Mapping[str, Mapping[str, str | None]] = {}
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,12 +71,16 @@ def identify(ws: Workspace, request: RunRequest) -> Identity:
     ------
     InputMissing
         If an input, or a file that counts as one, does not exist.
+    InputChanged
+        If an input given as an artifact has other bytes than were recorded, unless the caller
+        takes it as it is.
     UnhashableValue
         If the config holds something without an identity.
     CodeIdentityUnavailableError
         If the identity of the code cannot be had in the mode asked for.
     """
-    used = resolve_inputs(ws, request.inputs)
+    found = resolve_inputs(ws, request.inputs, request.cache.input_mismatch)
+    used = found.used
     if not ws.keeps:
         return Identity(used=used)
     if ws.loaded.look():
@@ -101,7 +113,7 @@ def identify(ws: Workspace, request: RunRequest) -> Identity:
         if content is None
         else identity.signature(code.digest, config, content),
         used=used,
-        meta={**notes, **({"consist_hash_inputs": extra} if extra else {})},
+        meta=_notes(notes, consist_hash_inputs=extra, changed_inputs=found.changed),
         code_parts=code.parts,
         sources=code.files,
         binding=binding,
@@ -111,21 +123,51 @@ def identify(ws: Workspace, request: RunRequest) -> Identity:
 # ---------------------------------------------------------------- inputs
 
 
-def resolve_inputs(ws: Workspace, given: tuple[GivenInput, ...]) -> tuple[Input, ...]:
+def _notes(known: Mapping[str, Any], **more: Mapping[str, Any]) -> dict[str, Any]:
+    return {**known, **{name: dict(note) for name, note in more.items() if note}}
+
+
+def resolve_inputs(ws: Workspace, given: tuple[GivenInput, ...], mismatch: str = "error") -> Inputs:
     """Find the artifact of every declared input; files are hashed in parallel.
+
+    Parameters
+    ----------
+    ws, given
+        Tracker and declared inputs.
+    mismatch : {"error", "miss"}
+        What to do with an artifact whose file is not the recorded one; with ``"miss"`` it is
+        taken for the raw file that it is now.
 
     Raises
     ------
     InputMissing
         Naming key and path of one that does not exist. Artifacts that a run produced may be gone.
+    InputChanged
+        Under ``"error"``.
     """
-    known = [_recorded(item.source) for item in given]
+    known: list[ArtifactRecord | None] = []
+    changes: dict[str, Mapping[str, str | None]] = {}
+    for item in given:
+        record = _recorded(item.source)
+        path = None if record is None else change_of(ws, record)
+        if record is not None and path is not None:
+            if mismatch == "error":
+                raise changed_input(ws, record, path)
+            changes[item.name or record.key] = _as_note(ws, record, path)
+            record = None
+        known.append(record)
     files = [_file(ws, i) for i, record in zip(given, known, strict=True) if record is None]
     described = iter(describe(ws, None, files, "input"))
-    return tuple(
+    used = tuple(
         _raw(item, next(described)) if record is None else _managed(item, record)
         for item, record in zip(given, known, strict=True)
     )
+    return Inputs(used, changes)
+
+
+def _as_note(ws: Workspace, record: ArtifactRecord, path: str) -> dict[str, str | None]:
+    names = ("path", "recorded", "found", "run_id", "overwritten_by")
+    return dict(zip(names, facts_of(ws, record, path)[1:], strict=True))
 
 
 def _recorded(source: object) -> ArtifactRecord | None:

@@ -269,11 +269,14 @@ def _cache_plan(
         mode=mode,
         hydration=hydration,
         eager=validation == "eager" and mode != "skip_check",
+        input_mismatch=options.input_mismatch or "error",
         epoch=ws.cache_epoch if options.cache_epoch is None else options.cache_epoch,
         version=options.cache_version,
         code_identity=options.code_identity,
         extra_deps=tuple(os.fspath(path) for path in options.code_identity_extra_deps or ()),
-        output_paths=None if asked_paths is None else dict(asked_paths),
+        output_paths=None
+        if asked_paths is None
+        else declared.output_paths_of(asked_paths, "materialize_cached_output_paths"),
         outputs_dir=_path_text("materialize_cached_outputs_dir", asked_dir),
     )
 

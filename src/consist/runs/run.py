@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from consist.active import ActiveRun
-from consist.cache.hydrate import HydrationRequest, carry_out, plan_missing_inputs, plan_outputs
+from consist.artifacts.items import local_path, recorded
+from consist.artifacts.materialize import carry_out
+from consist.artifacts.verify import changed_input, gone, is_ingested, standing
+from consist.cache.hydrate import HydrationRequest, plan_missing_inputs, plan_outputs
 from consist.cache.lookup import Answer, Question, Timing, find, log_decision
-from consist.errors import InputChanged, hint
 from consist.execution import PythonExecutor
 from consist.models.record import RunDocument, replace
 from consist.models.result import RunResult
@@ -148,7 +151,10 @@ def run(
     Raises
     ------
     FileNotFoundError
-        If an input does not exist.
+        If an input does not exist, or an output that is to be copied on a hit.
+    ArtifactChanged
+        If an input given as an artifact (:class:`~consist.errors.InputChanged`), or an output that
+        is to be copied, no longer has the bytes that were recorded.
     TypeError, ValueError
         If the arguments cannot mean what they say.
     RuntimeError
@@ -254,13 +260,24 @@ def hydrate_outputs(ws: Workspace, run: ActiveRun, request: RunRequest) -> dict[
     asked = request.cache.output_paths or request.output_paths
     wanted = HydrationRequest(
         policy=policy,
-        paths={key: ws.run_dir / str(path) for key, path in asked.items()},
+        paths={key: _destination(ws, path) for key, path in asked.items()},
         folder=_folder(ws, run, request.cache.outputs_dir),
     )
     copies = plan_outputs(
         ws, list(run.outputs.values()), wanted, allow_external=request.allow_external
     )
-    return carry_out(copies, required=policy == "outputs-all")
+    return carry_out(ws, copies)
+
+
+def _destination(ws: Workspace, asked: ArtifactRef) -> Path:
+    """Return where a cached output is wanted: a relative path means the run folder."""
+    record = recorded(asked)
+    if record is not None:
+        return ws.path_of(record)
+    text = os.fspath(cast("PathLike", asked))
+    if "://" in text:
+        return Path(local_path(ws, text))
+    return Path(os.path.normpath(ws.run_dir / text))
 
 
 def _folder(ws: Workspace, run: ActiveRun, asked: str | None) -> Path:
@@ -307,22 +324,24 @@ def note_changed_code(ws: Workspace, run: ActiveRun) -> None:
 
 
 def prepare_inputs(ws: Workspace, run: ActiveRun, request: RunRequest) -> None:
-    """Bring back inputs that are gone, if asked for, and refuse ones that were tampered with.
+    """Bring back inputs that are gone, if asked for, and make sure of those that are there.
 
     Raises
     ------
+    FileGone
+        If the bytes of an input are nowhere.
     InputChanged
-        If an input that a run produced no longer has the bytes that were recorded.
+        If an input no longer has the bytes that it was identified by.
     """
-    managed = [record for record in run.inputs.values() if record.run_id is not None]
+    inputs = list(run.inputs.values())
     if request.cache.hydration == "inputs-missing":
-        carry_out(plan_missing_inputs(ws, managed), required=False)
-    for record in managed:
-        path = ws.path_of(record)
-        if record.hash is None or not path.exists() or ws.files.is_same(path, record.hash):
-            continue
-        problem = InputChanged(record.key, record.hash[:12], "other bytes")
-        raise hint(problem, f"{path} was changed after run {record.run_id!r} wrote it")
+        carry_out(ws, plan_missing_inputs(ws, inputs, allow_external=request.allow_external))
+    for record in inputs:
+        found = standing(ws, record)
+        if found.state == "gone" and not is_ingested(ws, record):
+            raise gone(record, found.path)
+        if found.state == "changed":
+            raise changed_input(ws, record, found.path)
 
 
 def _result(

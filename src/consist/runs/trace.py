@@ -89,6 +89,7 @@ def trace(
     code_identity_extra_deps: Iterable[PathLike] | None = None,
     output_mismatch: str = "warn",
     output_missing: str = "warn",
+    input_mismatch: str = "error",
 ) -> Generator[Workspace]:
     """Record the code of a ``with`` block as a run; the block executes every time.
 
@@ -216,7 +217,7 @@ def begin_run(
         As in :class:`~consist.types.CacheOptions`.
     **kwargs : Any
         ``year``, ``iteration``, ``stage``, ``phase``, ``parent_run_id``, ``cache_hydration``,
-        ``cache_epoch``, ``cache_version``, ``validate_cached_outputs``,
+        ``cache_epoch``, ``cache_version``, ``validate_cached_outputs``, ``input_mismatch``,
         ``materialize_cached_output_paths`` and ``materialize_cached_outputs_dir``; everything
         else becomes metadata of the run.
 
@@ -273,7 +274,13 @@ _INSTEAD = {
     "cache_options": "pass cache_mode=, cache_hydration= and so on, each for itself",
 }
 _CACHE_ARGUMENTS = ("cache_mode", "code_identity", "code_identity_extra_deps")
-_CACHE_KEYWORDS = ("cache_hydration", "cache_epoch", "cache_version", "validate_cached_outputs")
+_CACHE_KEYWORDS = (
+    "cache_hydration",
+    "cache_epoch",
+    "cache_version",
+    "validate_cached_outputs",
+    "input_mismatch",
+)
 _FIELD_KEYWORDS = (
     "year",
     "iteration",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from consist.models.record import ArtifactRecord, LogEvent, RowEvent, RunDocument
 from consist.store.claims import Claim
-from consist.store.index import Attempt, Location
+from consist.store.index import Attempt, Location, Overwritten
 from consist.store.recent import Earlier, PassedOver
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ class Store(Protocol):
 
     def located(self, location: Location) -> ArtifactRecord | None:
         """Return the latest recorded version at a location."""
+        ...
+
+    def overwritten(self, artifact: ArtifactRecord) -> Overwritten | None:
+        """Return what was recorded later where an artifact lies, in it or around it."""
         ...
 
     def of_content(self, content_id: str) -> list[ArtifactRecord]:

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
@@ -38,7 +39,7 @@ from consist.store.belonging import Belonging
 from consist.store.claims import Claim
 from consist.store.database import open_database
 from consist.store.folder import JournalFolder
-from consist.store.index import Attempt, Index, Location
+from consist.store.index import Attempt, Index, Location, Overwritten
 from consist.store.index_file import default_path
 from consist.store.journal import JournalWriter
 from consist.store.lookups import Lookups
@@ -56,6 +57,7 @@ logger = logging.getLogger("consist.store")
 
 EXIT_WAIT = 2.0
 _OPEN_WAIT = 0.25
+_LOOK_INTERVAL = 0.1  # seconds between two looks at what others recorded, where there are hits
 
 
 class EmbeddedStore:
@@ -119,6 +121,7 @@ class EmbeddedStore:
         self.background = BackgroundMerger(self._merge_in_background, forked=forked)
         self._engine: Engine | None = None
         self._active: set[str] = set()
+        self._look_at = 0.0
         self._finalizer_pid = 0
         self._complaints: set[str] = set()
 
@@ -175,9 +178,25 @@ class EmbeddedStore:
     def candidates(self, signature: str, *, thorough: bool = True) -> list[RunDocument]:
         """Return the runs that may be given back for a signature, newest first."""
         found = self.index.candidates(signature)
-        if found or not thorough or not self.lookups.catch_up(self.journal.token):
+        if not thorough or not self._catch_up(known=bool(found)):
             return found
         return self.index.candidates(signature)
+
+    def _catch_up(self, *, known: bool) -> bool:
+        """Learn what others recorded: always for a miss; for a hit now and then.
+
+        Another process may have overwritten the outputs of a hit. Hits of many processes at once
+        would read each other's records all the time, so they look at intervals.
+        """
+        now = time.monotonic()
+        if known and now < self._look_at:
+            return False
+        self._look_at = now + _LOOK_INTERVAL
+        return self.lookups.catch_up(self.journal.token)
+
+    def overwritten(self, artifact: ArtifactRecord) -> Overwritten | None:
+        """Return what was recorded later where an artifact lies, in it or around it."""
+        return self.index.overwritten(artifact)
 
     def recent(self, model: str) -> list[Earlier]:
         """Return the latest executed runs of a model that have ended, newest first."""

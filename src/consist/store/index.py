@@ -45,6 +45,35 @@ class Attempt(NamedTuple):
     status: str
 
 
+class Written(NamedTuple):
+    """What was recorded last at a path."""
+
+    at: float
+    artifact: str
+    digest: str | None
+    run_id: str | None
+    is_folder: bool
+
+
+_WRITTEN = ", ".join(Written._fields)
+
+
+class Overwritten(NamedTuple):
+    """What was recorded after an artifact, where it lies.
+
+    Attributes
+    ----------
+    run_id : str or None
+        The run that wrote it.
+    certain : bool
+        Whether it is other bytes at the very same place. Else it is a part of the artifact, or a
+        folder around it, and only the bytes can tell.
+    """
+
+    run_id: str | None
+    certain: bool
+
+
 class Index:
     """Signature → candidates, location → latest version, asked-for id → attempts, model → runs.
 
@@ -64,6 +93,9 @@ class Index:
         self._moved: set[str] = set()
         self._generation: int | None = None
         self._found: dict[str, list[RunDocument]] = {}
+        self._serial = 0
+        self._untouched: dict[str, int] = {}
+        self._has_folders: bool | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -71,6 +103,7 @@ class Index:
         self._recent.forget()
         self._candidates: dict[str, dict[str, RunDocument]] = {}
         self._locations: dict[Location, ArtifactRecord] = {}
+        self._written: dict[str, Written] = {}
         self._attempts: dict[str, dict[int, Attempt]] = {}
         self._superseded: set[str] = set()
         self._unwritten: dict[str, list[tuple[str, tuple[Any, ...]]]] = {}
@@ -177,6 +210,20 @@ class Index:
                 self._locations[artifact.location] = artifact
                 at = artifact.created_at.timestamp()
                 self._note("location", _place(artifact.location), at, artifact)
+                self._learn_path(artifact, at)
+
+    def _learn_path(self, artifact: ArtifactRecord, at: float) -> None:
+        """Note what lies at a path, whatever the location is called there."""
+        path = path_on_disk(artifact)
+        known = None if path is None else self._written.get(path)
+        if path is None or (known is not None and known.at > at):
+            return
+        self._serial += 1
+        if artifact.is_folder:
+            self._has_folders = True
+        found = Written(at, artifact.id, artifact.hash, artifact.run_id, artifact.is_folder)
+        self._written[path] = found
+        self._note("written", path, *found)
 
     def _reject(self, uids: Collection[str]) -> None:
         """Let these runs never be sources again."""
@@ -250,6 +297,71 @@ class Index:
                 found = msgspec.json.decode(rows[0][0], type=ArtifactRecord) if rows else None
             return found
 
+    def overwritten(self, artifact: ArtifactRecord) -> Overwritten | None:
+        """Return what was recorded later where an artifact lies, in it or around it."""
+        path = path_on_disk(artifact)
+        if path is None:
+            return None
+        with self._lock:
+            if self._untouched.get(artifact.id) == self._serial:
+                return None
+            found = self._later(artifact, path)
+            if found is None:
+                if len(self._untouched) >= _MEMORY_LIMIT:
+                    self._untouched.clear()
+                self._untouched[artifact.id] = self._serial
+            return found
+
+    def _later(self, artifact: ArtifactRecord, path: str) -> Overwritten | None:
+        rows = self._file.select(f"SELECT {_WRITTEN} FROM written WHERE path = ?", path)
+        known = [Written(*row) for row in rows]
+        if path in self._written:  # another process may have written a newer one to the file
+            known.append(self._written[path])
+        same = max(known, key=lambda found: found.at, default=None)
+        if same is not None and same.artifact != artifact.id and same.digest != artifact.hash:
+            return Overwritten(same.run_id, certain=True)
+        other = (self._inside(artifact, path) if artifact.is_folder else None) or self._around(
+            artifact, path
+        )
+        return None if other is None else Overwritten(other.run_id, certain=False)
+
+    def _inside(self, artifact: ArtifactRecord, path: str) -> Written | None:
+        """Return something that another run recorded in a folder later."""
+        first = f"{path}/"
+        for place, found in self._written.items():
+            if place.startswith(first) and _is_news(found, artifact):
+                return found
+        return self._stored_news(
+            artifact,
+            "path > ? AND path < ?",
+            first,
+            f"{path}0",  # the character after the slash
+        )
+
+    def _around(self, artifact: ArtifactRecord, path: str) -> Written | None:
+        """Return a folder around a path that another run recorded later."""
+        if self._has_folders is None:
+            statement = "SELECT 1 FROM written WHERE is_folder LIMIT 1"
+            self._has_folders = bool(self._file.select(statement))
+        if not self._has_folders:
+            return None
+        above = list(_above(path))
+        for place in above:
+            found = self._written.get(place)
+            if found is not None and found.is_folder and _is_news(found, artifact):
+                return found
+        marks = ", ".join("?" * len(above))
+        return self._stored_news(artifact, f"is_folder AND path IN ({marks})", *above)
+
+    def _stored_news(self, artifact: ArtifactRecord, where: str, *values: str) -> Written | None:
+        rows = self._file.select(
+            f"SELECT {_WRITTEN} FROM written WHERE {where} AND at > ? AND run_id IS NOT ? LIMIT 1",
+            *values,
+            artifact.created_at.timestamp(),
+            artifact.run_id,
+        )
+        return Written(*rows[0]) if rows else None
+
     def attempts(self, requested_id: str) -> dict[int, Attempt]:
         """Return the runs that asked for an id, by number."""
         with self._lock:
@@ -283,6 +395,8 @@ class Index:
         """Read the covered merge from the file again; another process may have moved it."""
         with self._lock:
             self._generation = None
+            self._serial += 1  # what others wrote to the file may be news
+            self._has_folders = self._has_folders or None
 
     def persist(
         self, generation: int | None = None, gone: Iterable[str] = (), wait: float = 0.5
@@ -374,6 +488,37 @@ class Index:
         """Keep what is known in a forked child, but not the parent's connection and lock."""
         self._file.abandon()
         self._lock = threading.RLock()
+
+
+def path_on_disk(artifact: ArtifactRecord) -> str | None:
+    """Return the path that an artifact was written to, with its part; ``None`` if unknown.
+
+    One file has one such path, however its location is called by trackers with other run folders
+    and mounts. Where it was reached through symbolic links, the record says so.
+    """
+    uri, meta = artifact.container_uri, artifact.meta
+    path = meta.get("real_path")
+    if not isinstance(path, str):
+        scheme, separator, relative = uri.partition("://")
+        if separator:
+            root = meta.get("mount_root")
+            path = f"{root}/{relative}" if isinstance(root, str) and scheme != "file" else None
+        else:
+            path = f"{artifact.root}/{uri[2:]}" if artifact.root and uri[:2] == "./" else uri
+    if path is None or (artifact.table_path is None and artifact.array_path is None):
+        return path
+    return "\0".join((path, artifact.table_path or "", artifact.array_path or ""))
+
+
+def _is_news(found: Written, artifact: ArtifactRecord) -> bool:
+    return found.at > artifact.created_at.timestamp() and found.run_id != artifact.run_id
+
+
+def _above(path: str) -> Iterator[str]:
+    end = path.rfind("/")
+    while end > 0:
+        yield path[:end]
+        end = path.rfind("/", 0, end)
 
 
 def _place(location: Location) -> str:

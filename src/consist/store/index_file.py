@@ -34,6 +34,10 @@ CREATE UNIQUE INDEX by_signature ON candidate (signature, uid);
 CREATE TABLE superseded (uid TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE location (place TEXT, at REAL, body BLOB);
 CREATE UNIQUE INDEX by_place ON location (place);
+CREATE TABLE written (
+    path TEXT PRIMARY KEY, at REAL, artifact TEXT, digest TEXT, run_id TEXT, is_folder INTEGER
+) WITHOUT ROWID;
+CREATE INDEX written_folder ON written (path) WHERE is_folder;
 CREATE TABLE attempt (
     requested_id TEXT, attempt INTEGER, uid TEXT, status TEXT,
     PRIMARY KEY (requested_id, attempt)
@@ -47,7 +51,8 @@ CREATE UNIQUE INDEX refused_by_signature ON refused (signature, uid);
 CREATE TABLE progress (token TEXT PRIMARY KEY, position INTEGER) WITHOUT ROWID;
 """
 _TABLES = (
-    *("meta", "candidate", "superseded", "location", "attempt", "recent", "refused", "progress"),
+    *("meta", "candidate", "superseded", "location", "written", "attempt"),
+    *("recent", "refused", "progress"),
 )
 
 WRITE = {
@@ -55,6 +60,9 @@ WRITE = {
     "superseded": "INSERT OR IGNORE INTO superseded VALUES (?)",
     "location": "INSERT INTO location VALUES (?, ?, ?) ON CONFLICT (place) DO UPDATE"
     " SET at = excluded.at, body = excluded.body WHERE excluded.at >= at",
+    "written": "INSERT INTO written VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE"
+    " SET at = excluded.at, artifact = excluded.artifact, digest = excluded.digest,"
+    " run_id = excluded.run_id, is_folder = excluded.is_folder WHERE excluded.at >= at",
     "attempt": "INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?)",
     "recent": "INSERT OR REPLACE INTO recent VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     "old": "DELETE FROM recent WHERE model = ? AND at < (SELECT at FROM recent WHERE model = ?"
@@ -86,7 +94,7 @@ class IndexFile:
         self.path, self.store_id = path, store_id
         self._connection: sqlite3.Connection | None = None
 
-    def select(self, statement: str, *values: str) -> list[tuple[Any, ...]]:
+    def select(self, statement: str, *values: str | float | None) -> list[tuple[Any, ...]]:
         """Return what is found, nothing where the file cannot be read."""
         import sqlite3
 

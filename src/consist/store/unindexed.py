@@ -12,7 +12,7 @@ from consist.files.places import RunPlaces
 from consist.models.record import ArtifactRecord, LogEvent, RowEvent, RunDocument, encode
 from consist.store import claims, snapshots
 from consist.store.claims import Claim
-from consist.store.index import Attempt, Location
+from consist.store.index import Attempt, Location, Overwritten
 from consist.store.recent import Earlier, PassedOver
 
 
@@ -54,6 +54,10 @@ class UnindexedStore:
         return []
 
     def located(self, location: Location) -> ArtifactRecord | None:  # noqa: ARG002
+        """Return nothing."""
+        return None
+
+    def overwritten(self, artifact: ArtifactRecord) -> Overwritten | None:  # noqa: ARG002
         """Return nothing."""
         return None
 

@@ -417,6 +417,7 @@ class ScenarioContext:
         code_identity_extra_deps: Iterable[PathLike] | None = None,
         output_mismatch: str = "warn",
         output_missing: str = "warn",
+        input_mismatch: str = "error",
     ) -> Generator[Workspace]:
         """Record the code of a ``with`` block as a step; it executes every time.
 

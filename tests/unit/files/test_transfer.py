@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import errno
-import hashlib
+import itertools
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from consist.errors import HashMismatch, InputChanged, PathEscape, StoreUnwritable, UsageError
-from consist.files import transfer
+from consist.errors import ChangedWhileCopied, HashMismatch, PathEscape, StoreUnwritable, UsageError
 from consist.files.transfer import copy
 
 CONTENT = b"line\n" * 1000
-DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
 @pytest.fixture
@@ -56,14 +56,13 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("kernel", [True, False])
-@pytest.mark.parametrize("expected", [None, DIGEST])
 def test_a_copy_has_bytes_times_and_permissions(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: bool, expected: str
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: bool
 ) -> None:  # HYD-016, HYD-028
     if not kernel:
         monkeypatch.setattr(os, "copy_file_range", refuse(errno.EXDEV), raising=False)
     target = tmp_path / "new" / "folder" / "copy.bin"
-    copy(source, target, expected=expected)
+    copy(source, target)
     assert target.read_bytes() == CONTENT
     assert target.stat().st_mtime_ns == source.stat().st_mtime_ns
     assert target.stat().st_mode == source.stat().st_mode
@@ -90,18 +89,21 @@ def test_a_read_only_file_is_copied(source: Path, tmp_path: Path) -> None:
     assert (tmp_path / "copy").read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("expected", [None, DIGEST])
-def test_progress_counts_the_bytes(source: Path, tmp_path: Path, expected: str | None) -> None:
+def test_progress_counts_the_bytes(source: Path, tmp_path: Path) -> None:
     steps: list[int] = []
-    copy(source, tmp_path / "copy", expected=expected, progress=steps.append)
+    copy(source, tmp_path / "copy", progress=steps.append)
     assert sum(steps) == len(CONTENT)
 
 
-def test_wrong_bytes_are_never_published(source: Path, tmp_path: Path) -> None:
+def test_a_copy_that_is_not_confirmed_is_never_published(source: Path, tmp_path: Path) -> None:
     (tmp_path / "copy").write_bytes(b"old")
-    with pytest.raises(HashMismatch) as caught:
-        copy(source, tmp_path / "copy", expected="0" * 64)
-    assert caught.value.found == DIGEST
+
+    def refuse_it() -> None:
+        assert len(names(tmp_path)) == 3, "the copy is complete and has no name yet"
+        raise HashMismatch("source.bin", "a", "b")
+
+    with pytest.raises(HashMismatch):
+        copy(source, tmp_path / "copy", confirm=refuse_it)
     assert (tmp_path / "copy").read_bytes() == b"old"
     assert names(tmp_path) == ["copy", "source.bin"]
 
@@ -118,13 +120,79 @@ def test_replacing_can_be_forbidden(source: Path, tmp_path: Path) -> None:
 
 def test_a_file_copied_onto_itself_stays(source: Path, tmp_path: Path) -> None:
     before = source.stat()
-    os.link(source, tmp_path / "same")
-    for target in (source, tmp_path / "same"):
-        copy(source, target, expected=DIGEST)
-        with pytest.raises(HashMismatch):
-            copy(source, target, expected="0" * 64)
+    (tmp_path / "way").symlink_to(tmp_path)
+    for target in (source, tmp_path / "way" / "source.bin"):
+        copy(source, target)
     assert source.stat().st_ino == before.st_ino
     assert source.read_bytes() == CONTENT
+
+
+def test_a_second_name_of_the_source_becomes_a_file_of_its_own(
+    source: Path, tmp_path: Path
+) -> None:
+    os.link(source, tmp_path / "second")
+    copy(source, tmp_path / "second")
+    assert not (tmp_path / "second").samefile(source)
+    assert (tmp_path / "second").read_bytes() == CONTENT
+    assert names(tmp_path) == ["second", "source.bin"]
+
+
+# ---------------------------------------------------------------- links
+
+
+def test_a_hard_link_is_the_source_and_neither_can_be_written(source: Path, tmp_path: Path) -> None:
+    copy(source, tmp_path / "new" / "copy", link="hardlink")
+    copy(source, tmp_path / "new" / "copy", link="hardlink")
+    assert (tmp_path / "new" / "copy").samefile(source)
+    for path in (source, tmp_path / "new" / "copy"):
+        assert path.stat().st_mode & 0o777 == 0o440
+    assert names(tmp_path / "new") == ["copy"]
+
+
+def test_a_hard_link_replaces_what_was_there(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy").write_bytes(b"old")
+    copy(source, tmp_path / "copy", link="hardlink")
+    assert (tmp_path / "copy").read_bytes() == CONTENT
+    assert names(tmp_path) == ["copy", "source.bin"]
+
+
+def test_where_no_link_can_be_made_bytes_are_copied(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", refuse(errno.EXDEV))
+    copy(source, tmp_path / "copy", link="hardlink")
+    assert not (tmp_path / "copy").samefile(source)
+    assert (tmp_path / "copy").read_bytes() == CONTENT
+    assert source.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_file_that_cannot_be_made_read_only_is_copied(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "chmod", refuse(errno.EPERM))
+    copy(source, tmp_path / "copy", link="hardlink")
+    assert not (tmp_path / "copy").samefile(source)
+    assert source.stat().st_nlink == 1
+
+
+def test_a_folder_of_hard_links_has_folders_of_its_own(tree: Path, tmp_path: Path) -> None:
+    copy(tree, tmp_path / "copy", link="hardlink")
+    assert listing(tmp_path / "copy") == listing(tree)
+    assert (tmp_path / "copy" / "g").samefile(tree / "g")
+    (tmp_path / "copy" / "new").touch()
+    assert not (tree / "new").exists()
+
+
+@pytest.mark.parametrize("link", ["reflink", "hardlink"])
+def test_a_reflink_or_the_copy_in_its_place_can_be_written(
+    source: Path, tmp_path: Path, link: str
+) -> None:
+    steps: list[int] = []
+    copy(source, tmp_path / "copy", link=link, progress=steps.append)
+    assert sum(steps) == len(CONTENT)
+    if link == "reflink":
+        (tmp_path / "copy").write_bytes(b"mine")
+        assert source.read_bytes() == CONTENT
 
 
 def test_a_link_is_no_destination(source: Path, tmp_path: Path) -> None:
@@ -164,14 +232,13 @@ def test_a_folder_in_the_place_of_the_file_stays(source: Path, tmp_path: Path) -
     assert names(tmp_path) == ["copy", "source.bin"]
 
 
-@pytest.mark.parametrize("expected", [None, DIGEST])
 def test_a_full_disk_leaves_nothing(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: str | None
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "copy_file_range", refuse(errno.ENOSPC), raising=False)
     monkeypatch.setattr(os, "write", refuse(errno.ENOSPC))
     with pytest.raises(StoreUnwritable, match=r"copy: No space left") as caught:
-        copy(source, tmp_path / "copy", expected=expected)
+        copy(source, tmp_path / "copy")
     assert "free some space" in caught.value.__notes__[0]
     assert names(tmp_path) == ["source.bin"]
 
@@ -179,10 +246,14 @@ def test_a_full_disk_leaves_nothing(
 def test_an_unreadable_source_is_not_taken_for_a_full_disk(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def denied(path: str, *_: object, **__: object) -> object:
-        raise PermissionError(errno.EACCES, "Permission denied", path)
+    really = os.open
 
-    monkeypatch.setattr(transfer, "open", denied, raising=False)
+    def denied(path: str, flags: int, *more: int) -> int:
+        if path == str(source):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return really(path, flags, *more)
+
+    monkeypatch.setattr(os, "open", denied)
     with pytest.raises(PermissionError):
         copy(source, tmp_path / "copy")
     assert names(tmp_path) == ["source.bin"]
@@ -193,7 +264,7 @@ def test_a_file_that_changes_meanwhile_is_not_copied(source: Path, tmp_path: Pat
         with source.open("ab") as file:
             file.write(b"more")
 
-    with pytest.raises(InputChanged, match=r"source\.bin"):
+    with pytest.raises(ChangedWhileCopied, match=r"source\.bin"):
         copy(source, tmp_path / "copy", progress=append)
     assert names(tmp_path) == ["source.bin"]
 
@@ -238,25 +309,50 @@ def test_a_file_in_the_place_of_the_folder_stays(tree: Path, tmp_path: Path) -> 
     assert names(tmp_path) == ["copy", "tree"]
 
 
-def test_every_file_of_a_folder_is_verified(tree: Path, tmp_path: Path) -> None:
-    right = {"a/deep/f": DIGEST, "g": hashlib.sha256(b"g").hexdigest()}
-    copy(tree, tmp_path / "copy", expected=right)
-    copy(tree, tree, expected=right)
-    for wrong in (
-        right | {"g": "0" * 64},
-        right | {"missing": DIGEST},
-        {"g": right["g"]},
-    ):
-        with pytest.raises(HashMismatch):
-            copy(tree, tmp_path / "wrong", expected=wrong)
-    assert names(tmp_path) == ["copy", "tree"]
+def test_a_folder_that_is_not_confirmed_is_never_published(tree: Path, tmp_path: Path) -> None:
+    def refuse_it() -> None:
+        raise HashMismatch("tree", "a", "b")
+
+    with pytest.raises(HashMismatch):
+        copy(tree, tmp_path / "copy", confirm=refuse_it)
+    assert names(tmp_path) == ["tree"]
 
 
-def test_digests_must_fit_what_is_copied(tree: Path, source: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError):
-        copy(tree, tmp_path / "copy", expected=DIGEST)
-    with pytest.raises(UsageError):
-        copy(source, tmp_path / "copy", expected={"a": DIGEST})
+def test_many_large_files_are_copied_in_parallel(tmp_path: Path) -> None:
+    root = tmp_path / "tree"
+    root.mkdir()
+    for number in range(24):
+        (root / f"{number}.bin").write_bytes(os.urandom(1 << 18))
+    threads: set[int] = set()
+
+    def note(_: int) -> None:
+        threads.add(threading.get_ident())
+        time.sleep(0.02)  # so that one of them cannot do it all before the other has begun
+
+    copy(root, tmp_path / "copy", progress=note)
+    assert listing(tmp_path / "copy") == listing(root)
+    assert len(threads) > 1 or os.cpu_count() == 1
+
+
+def test_a_failure_in_one_of_many_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "tree"
+    root.mkdir()
+    for number in range(24):
+        (root / f"{number}.bin").write_bytes(os.urandom(1 << 18))
+    really = os.utime
+
+    def fails(descriptor: int, **times: tuple[int, int]) -> None:
+        if os.fstat(descriptor).st_size and next(calls) == 11:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        really(descriptor, **times)
+
+    calls = itertools.count()
+    monkeypatch.setattr(os, "utime", fails)
+    with pytest.raises(StoreUnwritable, match="No space"):
+        copy(root, tmp_path / "copy")
+    assert names(tmp_path) == ["tree"]
 
 
 @pytest.mark.parametrize("text", ["../outside", "/etc/passwd", "a/../../outside"])
