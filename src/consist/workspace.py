@@ -138,8 +138,19 @@ class Workspace:
         mounts = self.files.mounts
         uri, root = artifact.container_uri, artifact.root
         if not root or root == mounts.run_dir:
-            return mounts.resolve(uri)
+            return self._or_restored(artifact, mounts.resolve(uri))
         here = mounts.resolve(uri)
         if here.exists() and self.files.is_same(here, artifact.hash):
             return here
-        return mounts.resolve(uri, root)
+        return self._or_restored(artifact, mounts.resolve(uri, root))
+
+    def restored_place(self, artifact: ArtifactRecord) -> Path:
+        """Return where a file goes that was made again and cannot have the place it had."""
+        name = self.files.mounts.resolve(artifact.container_uri).name
+        return self.run_dir / "restored" / artifact.id / name
+
+    def _or_restored(self, artifact: ArtifactRecord, path: Path) -> Path:
+        if not artifact.meta.get("is_ingested") or path.exists():
+            return path
+        restored = self.restored_place(artifact)
+        return restored if restored.exists() else path

@@ -122,6 +122,16 @@ def plan_missing_inputs(ws: Workspace, inputs: Iterable[ArtifactRecord]) -> list
     return copies
 
 
+def restore_missing_rows(ws: Workspace, inputs: Iterable[ArtifactRecord]) -> None:
+    """Make ingested inputs again from the database whose files are nowhere."""
+    inputs = [artifact for artifact in inputs if artifact.hash is not None]
+    if not ws.store.has_database or all(ws.path_of(artifact).exists() for artifact in inputs):
+        return
+    from consist.hot.rows import restore_missing
+
+    restore_missing(ws, inputs)
+
+
 def carry_out(copies: Iterable[Copy], *, required: bool) -> dict[str, str]:
     """Copy files, and return the destinations by key.
 

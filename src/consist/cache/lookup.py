@@ -162,8 +162,10 @@ def _is_overwritten(ws: Workspace, artifact: ArtifactRecord) -> bool:
 
 
 def _is_there(ws: Workspace, artifact: ArtifactRecord) -> bool:
-    if artifact.meta.get("is_ingested"):
-        return True
+    latest = ws.store.located(artifact.location)
+    for known in (artifact, latest):
+        if known is not None and known.id == artifact.id and known.meta.get("is_ingested"):
+            return True
     return artifact.hash is not None and ws.path_of(artifact).exists()
 
 

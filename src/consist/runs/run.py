@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consist.active import ActiveRun
-from consist.cache.hydrate import HydrationRequest, carry_out, plan_missing_inputs, plan_outputs
+from consist.cache.hydrate import (
+    HydrationRequest,
+    carry_out,
+    plan_missing_inputs,
+    plan_outputs,
+    restore_missing_rows,
+)
 from consist.cache.lookup import Answer, Question, Timing, find, log_decision
 from consist.errors import InputChanged, hint
 from consist.execution import PythonExecutor
@@ -302,6 +308,7 @@ def prepare_inputs(ws: Workspace, run: ActiveRun, request: RunRequest) -> None:
     managed = [record for record in run.inputs.values() if record.run_id is not None]
     if request.cache.hydration == "inputs-missing":
         carry_out(plan_missing_inputs(ws, managed), required=False)
+        restore_missing_rows(ws, run.inputs.values())
     for record in managed:
         path = ws.path_of(record)
         if record.hash is None or not path.exists() or ws.files.is_same(path, record.hash):
