@@ -130,7 +130,7 @@ def _prepared(
     try:
         return driver, materialized_path(ws, record), rest
     except FileGone:
-        if driver.kind == "table" and _may_use_rows(ws, record, fallback):
+        if driver.kind in {"table", "document"} and _may_use_rows(ws, record, fallback):
             return driver, None, rest
         raise
 

@@ -125,7 +125,8 @@ def plan_missing_inputs(ws: Workspace, inputs: Iterable[ArtifactRecord]) -> list
 def restore_missing_rows(ws: Workspace, inputs: Iterable[ArtifactRecord]) -> None:
     """Make ingested inputs again from the database whose files are nowhere."""
     inputs = [artifact for artifact in inputs if artifact.hash is not None]
-    if not ws.store.has_database or all(ws.path_of(artifact).exists() for artifact in inputs):
+    paths = [(ws.path_of(artifact), ws.restored_place(artifact)) for artifact in inputs]
+    if not ws.store.has_database or all(p.exists() and p != own for p, own in paths):
         return
     from consist.hot.rows import restore_missing
 

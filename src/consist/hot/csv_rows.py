@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 FORMAT = "csv"
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"}
+_IN_PARQUET = _INTEGERS - {"HUGEINT"} | {
+    "BOOLEAN", "DATE", "DOUBLE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "VARCHAR"
+}  # fmt: skip
+"""Types that a staged file holds exactly; values of others travel as text."""
 _PLAIN = _INTEGERS | {"DOUBLE", "BOOLEAN", "DATE"}
 """Types whose text never holds a delimiter, quote or line end."""
 _BOM = b"\xef\xbb\xbf"
@@ -83,7 +87,8 @@ def _copy(
             if kind == "VARCHAR"
             else f"CAST(c{i} AS VARCHAR) IS NOT DISTINCT FROM x{i}"
         )
-        picked += [f"c{i}", f"CASE WHEN NOT ({same}) THEN x{i} END AS t{i}"]
+        value = f"c{i}" if kind in _IN_PARQUET else f"CAST(c{i} AS VARCHAR) AS c{i}"
+        picked += [value, f"CASE WHEN NOT ({same}) THEN x{i} END AS t{i}"]
     connection.execute(
         f"COPY (SELECT {', '.join(picked)} FROM (SELECT {given}, {', '.join(values)}"
         f" FROM {scan} AS source({given}))) TO {literal(str(target))} ({COPY_TO_PARQUET})"

@@ -189,6 +189,8 @@ def _as(values: Any, kind: Any, dictionary: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if pa.types.is_null(kind):
+        return pa.nulls(len(values))
     if not pa.types.is_dictionary(kind):
         return values if values.type == kind else values.cast(kind)
     if dictionary is None:

@@ -108,7 +108,10 @@ def stored_rows(
 
 def select_staged(staged: Staged) -> str:
     """Return SQL for staged rows under their staged names: the columns, their texts, the order."""
-    picked = [identifier(name) for name, *_ in kept_columns(staged.event.rows)]
+    picked = [
+        f"CAST({identifier(name)} AS {kind}) AS {identifier(name)}"
+        for name, _, kind in kept_columns(staged.event.rows)
+    ]
     return f"SELECT {', '.join(picked)}, file_row_number AS {ROW} FROM {staged.scan}"
 
 
@@ -244,7 +247,8 @@ class Loader:
             if own != other and not self._count(f"count({column})", table):
                 return other
         common = common_type(self._connection, stored, kind)
-        for own, table, column in sides:
+        for own, table, name in sides:
+            column = f"CAST({name} AS {own})"
             back = f"TRY_CAST(TRY_CAST({column} AS {common}) AS {own})"
             if common not in {own, "VARCHAR"} and (
                 not _binds(
