@@ -128,9 +128,13 @@ _TYPES: dict[Any, Any] = {
     pa.null(): st.none(),
 }
 _NAMES = st.lists(
-    st.sampled_from(["a", "A", "b c", "consist_run_id", "_consist_row", "file_row_number", 'q"', "ä"]),
-    min_size=1, max_size=4, unique=True,
-)  # fmt: skip
+    st.sampled_from(
+        ["a", "A", "b c", "consist_run_id", "_consist_row", "file_row_number", 'q"', "ä"]
+    ),
+    min_size=1,
+    max_size=4,
+    unique=True,
+)
 
 
 @st.composite

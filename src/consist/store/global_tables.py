@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -104,6 +105,18 @@ def stored_rows(
         f"SELECT source FROM {database}.{SCHEMA}.{LEDGER} WHERE artifact_id = ?", [artifact_id]
     ).fetchall()
     return msgspec.json.decode(found[0][0], type=RowsRecord) if found else None
+
+
+def ingested_at(
+    connection: DuckDBPyConnection, database: str, artifact_ids: list[str]
+) -> dict[str, datetime]:
+    """Return when the stored rows of some artifacts were ingested."""
+    found = connection.execute(
+        f"SELECT artifact_id, ingested_at FROM {database}.{SCHEMA}.{LEDGER}"
+        " WHERE artifact_id IN (SELECT unnest(?))",
+        [artifact_ids],
+    )
+    return dict(found.fetchall())
 
 
 def select_staged(staged: Staged) -> str:

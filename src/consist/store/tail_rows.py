@@ -13,6 +13,7 @@ from consist.store.global_tables import (
     SCHEMA,
     Staged,
     identifier,
+    ingested_at,
     select_staged,
     select_stored,
     stored_rows,
@@ -81,6 +82,7 @@ class TailRows:
         if not self._outdated:
             return
         stored = tables_of(connection, ALIAS) if self._stored else {}
+        self._drop_outdated(connection)
         names = {name.lower(): name for name in stored}
         by_table: dict[str, dict[str, Staged]] = {}
         for artifact_id, staged in self._pending.items():
@@ -96,6 +98,14 @@ class TailRows:
             name = f"memory.{SCHEMA}.{identifier(table)}"
             connection.execute(f"CREATE OR REPLACE VIEW {name} AS {sql}")
         self._views, self._outdated = set(wanted), False
+
+    def _drop_outdated(self, connection: DuckDBPyConnection) -> None:
+        """Forget staged rows of which the database has newer ones already."""
+        if self._stored and self._pending:
+            known = ingested_at(connection, ALIAS, list(self._pending))
+            for artifact_id, at in known.items():
+                if at > self._pending[artifact_id].event.at:
+                    del self._pending[artifact_id]
 
     def of(self, connection: DuckDBPyConnection, artifact_id: str) -> ArtifactRows | None:
         """Return the rows of an artifact, if there are any."""

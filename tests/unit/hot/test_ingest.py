@@ -326,16 +326,14 @@ def test_who_may_ingest(tracker: Tracker, raw: Path, tmp_path: Path) -> None:
     with pytest.raises(TrackerClosed):
         tracker.ingest(artifact)
     where = (tracker.run_dir, tracker.db_path)
-    with Tracker(*where, access_mode="read_only") as reader:
-        with pytest.raises(ReadOnlyTracker):
-            reader.ingest(artifact)
+    with Tracker(*where, access_mode="read_only") as reader, pytest.raises(ReadOnlyTracker):
+        reader.ingest(artifact)
     with Tracker(*where, access_mode="analysis") as analyst:
         assert analyst.ingest(artifact) is not None
-    with Tracker(tmp_path / "no_database") as plain:
-        with plain.start_run("r", model="m"):
-            other = plain.log_artifact(raw, key="raw")
-            with pytest.raises(NoDatabase):
-                plain.ingest(other)
+    with Tracker(tmp_path / "no_database") as plain, plain.start_run("r", model="m"):
+        other = plain.log_artifact(raw, key="raw")
+        with pytest.raises(NoDatabase):
+            plain.ingest(other)
 
 
 def test_without_tracking_nothing_is_ingested(raw: Path, tmp_path: Path) -> None:
