@@ -46,6 +46,7 @@ class Sizes:
     large_file: int = 200 * 2**20
     fresh: int = 9
     hits_in_memory: int = 20_000
+    ingested_rows: int = 1_000_000
 
 
 FULL = Sizes()
@@ -67,6 +68,7 @@ SMOKE = Sizes(
     large_file=2**20,
     fresh=1,
     hits_in_memory=20,
+    ingested_rows=1_000,
 )
 
 

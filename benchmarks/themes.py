@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from benchmarks import chains, cold, hits, identity, many_files, misses, processes, questions
+from benchmarks import (
+    chains,
+    cold,
+    hits,
+    identity,
+    ingesting,
+    many_files,
+    misses,
+    processes,
+    questions,
+)
 from benchmarks.harness import Figure, Sizes
 
 Theme: TypeAlias = Callable[[Sizes, Path], Iterator[Figure]]
@@ -25,4 +35,5 @@ THEMES: Mapping[str, Theme] = {
     "signature": identity.signatures,
     "large-file": identity.large_file,
     "memory": hits.memory,
+    "ingest": ingesting.ingest,
 }
