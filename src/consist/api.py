@@ -31,6 +31,7 @@ from consist.workflow import scenario as _scenario
 from consist.workspace import Workspace
 
 if TYPE_CHECKING:
+    from consist import hot
     from consist.core.tracker import Tracker
     from consist.models.result import RunResult
     from consist.models.run import Run
@@ -42,6 +43,7 @@ else:
     find_runs_ = LazyRoom("consist.query.runs")
     find_artifacts_ = LazyRoom("consist.query.artifacts")
     ask = LazyRoom("consist.query.ask")
+    hot = LazyRoom("consist.hot.ingest")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -236,6 +238,7 @@ log_input = on_current(artifacts.log_input)
 log_output = on_current(artifacts.log_output)
 log_dataframe = on_current(frames.log_dataframe)
 log_meta = on_current(lifecycle.log_meta)
+ingest = on_current(hot.ingest)
 capture_outputs = on_current(outputs.capture_outputs)
 output_dir = on_current(folders.output_dir)
 output_path = on_current(folders.output_path)

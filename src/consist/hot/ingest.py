@@ -24,13 +24,14 @@ from consist.errors import (
 )
 from consist.hot import csv_rows, given_rows, parquet_rows
 from consist.hot.naming import table_name
-from consist.hot.staged_rows import StagedRows, in_memory
+from consist.hot.staged_rows import MEMORY, StagedRows, in_memory
 from consist.models.record import ArtifactRecord, IngestEvent, RowsRecord, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from duckdb import DuckDBPyConnection
     from sqlmodel import SQLModel
 
     from consist.models.artifact import Artifact
@@ -231,19 +232,31 @@ def _event(
 
 
 def _stage(ws: Workspace, record: ArtifactRecord, data: object, staged: StagedFile) -> StagedRows:
-    with in_memory(staged.path.with_suffix(".spill")) as connection:
-        if data is not None:
+    import duckdb
+
+    spill = staged.path.with_suffix(".spill")
+    if data is not None:
+        with in_memory(spill) as connection:
             rows = given_rows.stage_data(connection, data, record.key, staged.path)
             return dataclasses.replace(rows, recipe={**rows.recipe, "given": True})
-        path = _source(ws, record)
-        match record.driver:
-            case "csv":
-                return csv_rows.stage_csv(connection, path, staged.path)
-            case "parquet":
-                return parquet_rows.stage_parquet(connection, path, staged.path)
-            case driver:
-                problem = UnsupportedFormat(driver, f"ingest {record.key!r} from its file")
-                raise hint(problem, "load it yourself and pass the rows as data=")
+    path, stage = _source(ws, record), _stager(record)
+    try:
+        with in_memory(spill, MEMORY) as connection:
+            return stage(connection, path, staged.path)
+    except duckdb.OutOfMemoryException:  # very wide rows
+        with in_memory(spill) as connection:
+            return stage(connection, path, staged.path)
+
+
+def _stager(record: ArtifactRecord) -> Callable[[DuckDBPyConnection, Path, Path], StagedRows]:
+    match record.driver:
+        case "csv":
+            return csv_rows.stage_csv
+        case "parquet":
+            return parquet_rows.stage_parquet
+        case driver:
+            problem = UnsupportedFormat(driver, f"ingest {record.key!r} from its file")
+            raise hint(problem, "load it yourself and pass the rows as data=")
 
 
 def _source(ws: Workspace, record: ArtifactRecord) -> Path:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 COPY_TO_PARQUET = "FORMAT parquet, USE_TMP_FILE false"
 """How DuckDB fills a staged file: in place, since its owner's lock lies on it."""
+MEMORY = "200MB"
+"""What converting a file takes at most, unless single rows need more."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,24 @@ def converting(driver: str, source: str, target: Path) -> Generator[None]:
             raise StoreUnwritable(str(target), str(error).splitlines()[0]) from error
         with reading(driver, source, duckdb.Error):
             raise
+    except duckdb.OutOfMemoryException:
+        raise  # says nothing about the source
     except duckdb.Error:
         with reading(driver, source, duckdb.Error):
             raise
 
 
 @contextmanager
-def in_memory(spill: Path) -> Generator[DuckDBPyConnection]:
-    """Yield a DuckDB instance of its own, which spills beside the staged rows."""
+def in_memory(spill: Path, limit: str | None = None) -> Generator[DuckDBPyConnection]:
+    """Yield a DuckDB instance of its own, which spills beside the staged rows.
+
+    ``limit`` bounds the memory that it takes; without one it takes what DuckDB does by default.
+    """
     import duckdb
 
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET temp_directory = '{str(spill).replace(chr(39), chr(39) * 2)}'")
+        if limit is not None:
+            connection.execute(f"SET memory_limit = '{limit}'")
         yield connection

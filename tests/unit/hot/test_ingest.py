@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from sqlmodel import Field, SQLModel
 
+import consist
 from consist import CacheOptions, Tracker
 from consist.errors import (
     FileGone,
@@ -73,6 +74,23 @@ def test_rows_are_seen_at_once_and_stored_by_the_next_merge(tracker: Tracker, ra
     assert ask(tracker, seen) == before
     assert in_file(tracker, seen) == before
     assert staged(tracker) == []
+
+
+def test_the_module_level_verb_means_the_tracker_in_reach(tracker: Tracker, raw: Path) -> None:
+    with tracker.start_run("make", model="make"):
+        artifact = consist.log_artifact(raw, key="raw")
+        assert consist.ingest(artifact) is not None
+    assert ask(tracker, "SELECT count(*) FROM global_tables.raw") == [(3,)]
+
+
+def test_rows_that_need_more_memory_get_it(
+    tracker: Tracker, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consist.hot.ingest.MEMORY", "1MB")
+    with tracker.start_run("make", model="make"):
+        result = tracker.ingest(tracker.log_artifact(raw, key="raw"))
+    assert result is not None
+    assert result.rows == 3
 
 
 def test_an_artifact_knows_that_it_was_ingested(tracker: Tracker, raw: Path) -> None:
