@@ -31,8 +31,8 @@ from consist.workflow import scenario as _scenario
 from consist.workspace import Workspace
 
 if TYPE_CHECKING:
-    from consist import hot
     from consist.core.tracker import Tracker
+    from consist.hot import ingest as hot
     from consist.models.result import RunResult
     from consist.models.run import Run
     from consist.query import artifacts as find_artifacts_

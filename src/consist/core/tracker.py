@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlmodel import SQLModel
 
-    from consist import hot
     from consist.core.tracker_config import TrackerConfig
+    from consist.hot import ingest as hot
     from consist.models.run import ConsistRecord, Run
     from consist.query import artifacts as find_artifacts_
     from consist.query import ask, lineage
