@@ -14,8 +14,8 @@ _HOMES = {
     "consist.api": (
         "cached_artifacts capture_outputs cached_output current_run current_tracker find_latest_run"
         " find_run find_runs get_artifact get_run history ingest load load_df load_relation"
-        " log_artifact log_artifacts log_dataframe log_input log_meta log_output output_dir output_path"
-        " run run_query scenario set_current_tracker start_run trace use_tracker"
+        " log_artifact log_artifacts log_dataframe log_input log_meta log_output output_dir"
+        " output_path run run_query scenario set_current_tracker start_run trace use_tracker"
     ),
     "consist.artifacts": "RelationConnectionLeakWarning active_relation_count",
     "consist.core.tracker": "Tracker",
