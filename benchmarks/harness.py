@@ -48,6 +48,7 @@ class Sizes:
     materialized_files: int = 10_000
     fresh: int = 9
     hits_in_memory: int = 20_000
+    ingested_rows: int = 1_000_000
 
 
 FULL = Sizes()
@@ -77,6 +78,7 @@ SMOKE = Sizes(
     materialized_files=5,
     fresh=1,
     hits_in_memory=20,
+    ingested_rows=1_000,
 )
 
 

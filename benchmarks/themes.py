@@ -12,6 +12,7 @@ from benchmarks import (
     copies,
     hits,
     identity,
+    ingesting,
     many_files,
     misses,
     processes,
@@ -37,4 +38,5 @@ THEMES: Mapping[str, Theme] = {
     "large-file": identity.large_file,
     "materialize": copies.materialize,
     "memory": hits.memory,
+    "ingest": ingesting.ingest,
 }

@@ -13,7 +13,7 @@ __version__ = "0.1.0.dev0"
 _HOMES = {
     "consist.api": (
         "cached_artifacts cached_output capture_outputs current_run current_tracker explain"
-        " find_latest_run find_run find_runs get_artifact get_run history load load_df"
+        " find_latest_run find_run find_runs get_artifact get_run history ingest load load_df"
         " load_relation log_artifact log_artifacts log_dataframe log_input log_meta"
         " log_output output_dir output_path run run_query scenario set_current_tracker"
         " start_run trace use_tracker"
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from consist.api import get_artifact as get_artifact
     from consist.api import get_run as get_run
     from consist.api import history as history
+    from consist.api import ingest as ingest
     from consist.api import load as load
     from consist.api import load_df as load_df
     from consist.api import load_relation as load_relation

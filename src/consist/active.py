@@ -182,6 +182,25 @@ class ActiveRun:
         artifact_id = self._places.get(location, "")
         return self.outputs.get(artifact_id) or self.inputs.get(artifact_id)
 
+    def tell(self, artifact: ArtifactRecord, said: dict[str, Any]) -> None:
+        """Let an artifact that was recorded before be known by what was said of it.
+
+        Parameters
+        ----------
+        artifact : ArtifactRecord
+            As it is now.
+        said : dict
+            The metadata that are new in it.
+        """
+        with self.lock:
+            self.news[artifact.id] = {**self.news.get(artifact.id, {}), **said}
+            for side in (self.inputs, self.outputs):
+                if artifact.id in side:
+                    side[artifact.id] = artifact
+            for name, known in self.named.items():
+                if known.id == artifact.id:
+                    self.named[name] = artifact
+
     def add(self, artifact: ArtifactRecord, direction: Direction, name: str | None = None) -> None:
         """Take in a logged artifact, under another name than its key if asked; tell listeners."""
         with self.lock:

@@ -32,6 +32,7 @@ from consist.workspace import Workspace
 
 if TYPE_CHECKING:
     from consist.core.tracker import Tracker
+    from consist.hot import ingest as hot
     from consist.models.result import RunResult
     from consist.models.run import Run
     from consist.query import artifacts as find_artifacts_
@@ -44,6 +45,7 @@ else:
     find_artifacts_ = LazyRoom("consist.query.artifacts")
     ask = LazyRoom("consist.query.ask")
     _explain = LazyRoom("consist.runs.explain")
+    hot = LazyRoom("consist.hot.ingest")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -239,6 +241,7 @@ log_input = on_current(artifacts.log_input)
 log_output = on_current(artifacts.log_output)
 log_dataframe = on_current(frames.log_dataframe)
 log_meta = on_current(lifecycle.log_meta)
+ingest = on_current(hot.ingest)
 capture_outputs = on_current(outputs.capture_outputs)
 output_dir = on_current(folders.output_dir)
 output_path = on_current(folders.output_path)

@@ -141,11 +141,22 @@ class Workspace:
         uri, root, meta = artifact.container_uri, artifact.root, artifact.meta
         away = bool(root) and root != mounts.run_dir
         if not away and not alternatives(meta):
-            return mounts.resolve(uri)
+            return self._or_restored(artifact, mounts.resolve(uri))
         found = places(mounts, uri, root, meta)
         if len(found) == 1:
-            return Path(found[0])
+            return self._or_restored(artifact, Path(found[0]))
         for path in found:
             if self.files.is_same(path, artifact.hash):
                 return Path(path)
-        return Path(found[1] if away else found[0])
+        return self._or_restored(artifact, Path(found[1] if away else found[0]))
+
+    def restored_place(self, artifact: ArtifactRecord) -> Path:
+        """Return where a file goes that was made again and cannot have the place it had."""
+        name = self.files.mounts.resolve(artifact.container_uri).name
+        return self.run_dir / "restored" / artifact.id / name
+
+    def _or_restored(self, artifact: ArtifactRecord, path: Path) -> Path:
+        if not artifact.meta.get("is_ingested") or path.exists():
+            return path
+        restored = self.restored_place(artifact)
+        return restored if restored.exists() else path

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from sqlalchemy import text
 
 import consist
 from consist import CacheOptions, ExecutionOptions, Tracker, define_step, use_tracker
@@ -210,10 +212,109 @@ def test_requested_outputs_through_run(tracker: Tracker) -> None:
     assert run().cache_hit
 
 
-@pytest.mark.xfail(strict=True, reason="ingest belongs to the issue on ingested data (ING, BUN)")
-def test_pattern_5_builds_a_bundle(tracker: Tracker, here: Path) -> None:
-    # BUN-001
-    Path("households.csv").write_text("a\n1\n")
+HOUSEHOLDS = b'id,zone,income,since\r\n007,"a, b",1.50,01/31/2030\r\n008,,NA,02/28/2030\r\n'
+
+
+def make_the_bundle(folder: Path) -> None:
+    tracker = Tracker(run_dir="bundle_build", db_path="inputs.duckdb")
+
     with tracker.start_run("inputs_bundle_v1", model="input_bundle", cache_mode="overwrite"):
         households = tracker.log_artifact("households.csv", key="households", direction="output")
-        tracker.ingest(households)  # type: ignore[attr-defined]
+        persons = tracker.log_artifact("persons.csv", key="persons", direction="output")
+        tracker.ingest(households)
+        tracker.ingest(persons)
+
+    tracker.close()
+
+
+@pytest.fixture
+def shared(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Change into the folder of a collaborator who got the database file and nothing else."""
+    Path("households.csv").write_bytes(HOUSEHOLDS)
+    Path("persons.csv").write_text("id,age\n1,30\n2,\n")
+    make_the_bundle(here)
+    other = tmp_path / "collaborator"
+    other.mkdir()
+    shutil.copy("inputs.duckdb", other)
+    shutil.rmtree(here)
+    monkeypatch.chdir(other)
+    return other
+
+
+def test_pattern_5_builds_a_bundle(here: Path) -> None:
+    # BUN-001, BUN-008
+    Path("households.csv").write_bytes(HOUSEHOLDS)
+    Path("persons.csv").write_text("id,age\n1,30\n")
+    for _ in range(2):
+        make_the_bundle(here)
+    with Tracker(run_dir="bundle_build", db_path="inputs.duckdb") as tracker:
+        assert len(tracker.find_runs(model="input_bundle")) == 2
+        rows = tracker.run_query(text("SELECT * FROM global_tables.households"))
+        assert len(rows) == 4
+
+
+def test_pattern_5_consumes_a_bundle(shared: Path) -> None:
+    # BUN-002, BUN-004, BUN-005, BUN-007
+    tracker = Tracker(run_dir="runs", db_path="inputs.duckdb")
+
+    bundle_outputs = tracker.load_input_bundle("inputs_bundle_v1")
+    inputs = list(bundle_outputs.values())
+
+    with tracker.start_run(
+        "simulate",
+        model="simulate",
+        inputs=inputs,
+        cache_hydration="inputs-missing",
+    ):
+        assert bundle_outputs["households"].path.read_bytes() == HOUSEHOLDS
+        persons = pd.read_csv(bundle_outputs["persons"].path)
+        assert persons["age"].isna().tolist() == [False, True]
+
+    assert set(tracker.get_run_inputs("simulate")) == {"households", "persons"}
+    tracker.close()
+
+
+def test_pattern_5_serves_several_models(shared: Path) -> None:
+    # BUN-003, BUN-006
+    tracker = Tracker(run_dir="runs", db_path="inputs.duckdb")
+    bundle_outputs = tracker.load_input_bundle("inputs_bundle_v1")
+
+    with tracker.start_run(
+        "model_a",
+        model="model_a",
+        inputs=[bundle_outputs["households"]],
+        cache_hydration="inputs-missing",
+    ):
+        assert bundle_outputs["households"].path.exists()
+        assert not bundle_outputs["persons"].path.exists()
+
+    with tracker.start_run(
+        "model_b",
+        model="model_b",
+        inputs=[bundle_outputs["persons"]],
+        cache_hydration="inputs-missing",
+    ):
+        assert bundle_outputs["persons"].path.exists()
+
+    def count(households: pd.DataFrame, persons: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"n": [len(households) + len(persons)]})
+
+    result = tracker.run(
+        count,
+        inputs=bundle_outputs,
+        outputs=["counted"],
+        execution_options=ExecutionOptions(load_inputs=True),
+        cache_options=CacheOptions(cache_hydration="inputs-missing"),
+    )
+    assert tracker.load_df(result.outputs["counted"])["n"].tolist() == [4]
+    tracker.close()
+
+
+def test_a_bundle_can_be_read_where_nothing_may_be_written(shared: Path) -> None:
+    # HYD-021
+    (shared / "inputs.duckdb").chmod(0o444)
+    with Tracker(run_dir="runs", db_path="inputs.duckdb", access_mode="read_only") as tracker:
+        bundle = tracker.load_input_bundle("inputs_bundle_v1")
+        frame = tracker.load_df(bundle["households"], db_fallback="always")
+        assert frame["id"].tolist() == ["007", "008"]
+    assert sorted(path.name for path in shared.iterdir()) == ["inputs.duckdb"]

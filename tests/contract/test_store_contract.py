@@ -10,6 +10,7 @@ from consist.errors import NoDatabase, StoreUnwritable
 from consist.models.record import LogEvent, decode_document
 from consist.store.snapshots import read_snapshot
 from consist.store.unindexed import UnindexedStore
+from tests.unit.store.test_rows import event_of, fill
 from tests.unit.store.worlds import artifact, document, ended, open_store
 
 if TYPE_CHECKING:
@@ -132,6 +133,41 @@ def test_a_question_sees_what_was_acknowledged(indexed: Store) -> None:
         assert connection.execute("SELECT id FROM run").fetchall() == [("a",)]
     assert seen == [True]
     assert indexed.sync()
+
+
+@pytest.mark.parametrize("now", [True, False])
+def test_rows_are_there_once_they_are_acknowledged(indexed: Store, now: bool) -> None:
+    done = document("a")
+    indexed.append(done)
+    with indexed.stage() as staged:
+        fill(staged.path, 3)
+        event = event_of(done, staged.name, 3)
+        (indexed.ingest_now if now else indexed.ingest)(event, staged)
+    for _ in range(2):
+        with indexed.rows_of(event.artifact.id) as found:
+            assert found is not None
+            assert found.rows.count == 3
+        with indexed.ask() as connection:
+            rows = connection.execute("SELECT count(*) FROM global_tables.t").fetchall()
+            assert rows == [(3,)]
+        assert indexed.sync()
+    located = indexed.located(event.artifact.location)
+    assert located is not None
+    assert located.meta["is_ingested"]
+
+
+def test_rows_whose_staging_failed_were_never_there(indexed: Store) -> None:
+    with pytest.raises(ZeroDivisionError), indexed.stage() as staged:
+        raise ZeroDivisionError
+    assert not staged.path.exists()
+
+
+def test_without_a_database_there_are_no_rows(tmp_path: Path) -> None:
+    store = UnindexedStore(tmp_path)
+    with pytest.raises(NoDatabase):
+        store.stage()
+    with pytest.raises(NoDatabase):
+        store.rows_of("id")
 
 
 def test_without_a_database_nothing_is_looked_up(tmp_path: Path) -> None:

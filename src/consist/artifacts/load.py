@@ -10,9 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consist.artifacts.verify import verified_path
-from consist.errors import ConsistWarning, UnsupportedFormat, WrongType, a_kind, hint
+from consist.errors import (
+    ConsistWarning,
+    FileGone,
+    UnsupportedFormat,
+    WrongType,
+    a_kind,
+    hint,
+)
+from consist.hot.marks import is_ingested
 from consist.models.record import ArtifactRecord
 from consist.types import DB_FALLBACKS, check_option
+
+# Rows of the database are read where a file is gone, and `hot` is imported then.
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +67,8 @@ def load(ws: Workspace, artifact: Artifact, **kwargs: Any) -> Any:
     """
     record = _record(artifact)
     driver, path, options = _prepared(ws, record, kwargs)
+    if path is None:
+        return _counted(ws, _hot().relation(ws, record, _connection(ws), **options))
     if driver.kind == "table":
         return _counted(ws, driver.relation(_connection(ws), path, **options))
     return driver.load(path, **options)
@@ -66,6 +78,8 @@ def load_df(ws: Workspace, artifact: Artifact, **kwargs: Any) -> pd.DataFrame:
     """Read a table into a pandas DataFrame; options and errors as in :func:`load`."""
     record = _record(artifact)
     driver, path, options = _prepared(ws, record, kwargs)
+    if path is None:
+        return _hot().frame(ws, record, **options)
     return driver.frame(path, **options)
 
 
@@ -79,7 +93,10 @@ def load_relation(ws: Workspace, artifact: Artifact, **kwargs: Any) -> Generator
     driver, path, options = _prepared(ws, record, kwargs)
     connection = _connection(ws)
     try:
-        yield driver.relation(connection, path, **options)
+        if path is None:
+            yield _hot().relation(ws, record, connection, **options)
+        else:
+            yield driver.relation(connection, path, **options)
     finally:
         connection.close()
 
@@ -95,17 +112,36 @@ def _record(artifact: object) -> ArtifactRecord:
 
 def _prepared(
     ws: Workspace, record: ArtifactRecord, options: dict[str, Any]
-) -> tuple[Any, Path, dict[str, Any]]:
-    """Return driver, path and the options that are the driver's."""
+) -> tuple[Any, Path | None, dict[str, Any]]:
+    """Return driver, path and the options that are the driver's; no path to read ingested rows."""
     rest = dict(options)
-    check_option("db_fallback", rest.pop("db_fallback", "inputs-only"), DB_FALLBACKS)
+    fallback = rest.pop("db_fallback", "inputs-only")
+    check_option("db_fallback", fallback, DB_FALLBACKS)
     driver = ws.formats.driver(record.driver)
     if driver.kind == "file":
         problem = UnsupportedFormat(record.driver, f"load {record.key!r}")
         raise hint(problem, "read the file at artifact.path yourself")
     if driver.kind == "array" and record.array_path is not None:
         rest.setdefault("group", record.array_path)
-    return driver, verified_path(ws, record), rest
+    try:
+        return driver, verified_path(ws, record), rest
+    except FileGone:
+        if driver.kind in {"table", "document"} and _may_use_rows(ws, record, fallback):
+            return driver, None, rest
+        raise
+
+
+def _may_use_rows(ws: Workspace, record: ArtifactRecord, fallback: str) -> bool:
+    if fallback == "never" or not ws.store.has_database or not is_ingested(ws, record):
+        return False
+    run = ws.active.find()
+    return fallback == "always" or (run is not None and record.id in run.inputs)
+
+
+def _hot() -> Any:
+    from consist.hot import rows
+
+    return rows
 
 
 # ---------------------------------------------------------------- relations

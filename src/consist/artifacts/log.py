@@ -349,14 +349,8 @@ def _noted(
     if not told:
         return record
     record = replace(record, meta={**record.meta, **told})
-    for known in (news, run.news):
-        known[record.id] = {**known.get(record.id, {}), **told}
-    for side in (run.inputs, run.outputs):
-        if record.id in side:
-            side[record.id] = record
-    for name in {item.key, record.key}:
-        if name in run.named and run.named[name].id == record.id:
-            run.named[name] = record
+    news[record.id] = {**news.get(record.id, {}), **told}
+    run.tell(record, told)
     return record
 
 

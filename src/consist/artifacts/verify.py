@@ -106,14 +106,6 @@ def warn_of_guess(record: ArtifactRecord, path: str) -> None:
     )
 
 
-def is_ingested(ws: Workspace, record: ArtifactRecord) -> bool:
-    """Whether the database holds the rows of an artifact, as far as the record knows by now."""
-    if record.meta.get("is_ingested"):
-        return True
-    latest = ws.store.located(record.location)
-    return latest is not None and latest.id == record.id and bool(latest.meta.get("is_ingested"))
-
-
 def is_guess(record: ArtifactRecord) -> bool:
     """Whether an artifact was recorded by size and time instead of content."""
     return record.hash is not None and record.hash.startswith(FAST)

@@ -220,3 +220,14 @@ def _is_placed(ws: Workspace, artifact: ArtifactRecord) -> bool:
     if separator:
         return scheme == "workspace" or scheme in ws.files.mounts.roots
     return not Path(artifact.container_uri).is_absolute()
+
+
+def restore_missing_rows(ws: Workspace, inputs: Iterable[ArtifactRecord]) -> None:
+    """Make ingested inputs again from the database whose files are nowhere."""
+    inputs = [artifact for artifact in inputs if artifact.hash is not None]
+    paths = [(ws.path_of(artifact), ws.restored_place(artifact)) for artifact in inputs]
+    if not ws.store.has_database or all(p.exists() and p != own for p, own in paths):
+        return
+    from consist.hot.rows import restore_missing
+
+    restore_missing(ws, inputs)

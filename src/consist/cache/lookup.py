@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from consist.artifacts.verify import is_ingested, standing
+from consist.artifacts.verify import standing
+from consist.hot.marks import is_ingested
 from consist.models.record import ArtifactRecord, Raw, RunDocument, replace
 
 if TYPE_CHECKING:

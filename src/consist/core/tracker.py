@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from sqlmodel import SQLModel
 
     from consist.core.tracker_config import TrackerConfig
+    from consist.hot import ingest as hot
     from consist.models.run import ConsistRecord, Run
     from consist.query import artifacts as find_artifacts_
     from consist.query import ask, lineage
@@ -58,6 +59,7 @@ else:
     lineage = LazyRoom("consist.query.lineage")
     ask = LazyRoom("consist.query.ask")
     hybrid = LazyRoom("consist.views.hybrid")
+    hot = LazyRoom("consist.hot.ingest")
 
 __all__ = ["Tracker"]
 
@@ -194,6 +196,7 @@ run_subdir_fn, allow_external_paths, code_identity
     log_output = artifacts.log_output
     log_dataframe = frames.log_dataframe
     log_meta = lifecycle.log_meta
+    ingest = hot.ingest
     capture_outputs = outputs.capture_outputs
     output_dir = folders.output_dir
     output_path = folders.output_path

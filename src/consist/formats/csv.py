@@ -96,6 +96,23 @@ class CsvDriver(BaseDriver):
             arguments["filename"] = sql.literal(filename)
         return self._table(paths, arguments)
 
+    def scan_text(self, path: PathLike) -> str:
+        """Return a call of ``read_csv`` that gives every field as its text.
+
+        A field that is empty in quotes is an empty text; one that is not there is null.
+        """
+        file = existing_file(self.name, path)
+        as_text = {"all_varchar": "true", "allow_quoted_nulls": "false"}
+        with reading(self.name, file):
+            return self._table([file], _dialect(file, {}) | as_text)
+
+    def sniff(self, path: PathLike) -> str:
+        """Return a call of ``sniff_csv`` with the dialect that the file is read in."""
+        file = existing_file(self.name, path)
+        with reading(self.name, file):
+            dialect = _dialect(file, {}) | {"header": "true", "quote": "'\"'", "escape": "'\"'"}
+        return sql.call("sniff_csv", sql.literal(file), dialect)
+
     def _table(self, paths: Sequence[PathLike], arguments: dict[str, str]) -> str:
         fixed = {
             "header": "true",

@@ -225,11 +225,67 @@ class RowEvent(msgspec.Struct, frozen=True, tag="row", tag_field="kind"):
     run: RunRecord
 
 
-Event: TypeAlias = RunEvent | LogEvent | RowEvent
+class RowsRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows of one artifact, as they were staged.
+
+    Attributes
+    ----------
+    table : str
+        Table of the rows, in schema ``global_tables``.
+    file : str
+        Name of the staged Parquet file in the folder ``rows`` of the journal.
+    count : int
+        How many rows there are.
+    columns : tuple of StoredColumn
+        The columns of the source, in its order.
+    recipe : dict
+        What else it takes to make the source again; the room that ingests gives it its meaning.
+    """
+
+    table: str
+    file: str
+    count: int
+    columns: tuple[StoredColumn, ...]
+    recipe: dict[str, Any] = {}
+
+
+class StoredColumn(msgspec.Struct, frozen=True):
+    """A column of ingested rows.
+
+    ``name`` is that of the source, ``staged`` that in the staged file, ``stored`` that in the
+    table, and ``type`` the DuckDB type that the values have. ``text`` is the staged column that
+    holds what the source said where the value alone does not tell, if there is one.
+    """
+
+    name: str
+    staged: str
+    stored: str
+    type: str
+    text: str | None = None
+
+
+class IngestEvent(msgspec.Struct, frozen=True, tag="ingest", tag_field="kind", kw_only=True):
+    """The rows of an artifact are now these, whatever they were before.
+
+    ``news`` are the metadata that the artifact took in, which its record here has already.
+    """
+
+    uid: str
+    run_id: str
+    year: int | None = None
+    iteration: int | None = None
+    artifact: ArtifactRecord
+    news: dict[str, Any]
+    rows: RowsRecord
+    at: datetime
+
+
+Event: TypeAlias = RunEvent | LogEvent | RowEvent | IngestEvent
+EVENTS = (RunEvent, LogEvent, RowEvent, IngestEvent)
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
 _document_decoder = msgspec.json.Decoder(RunDocument)
-_event_decoder = msgspec.json.Decoder(RunEvent | LogEvent | RowEvent)
+_event_decoder = msgspec.json.Decoder(Event)
 
 encode = _encoder.encode
 """Any record or plain value as compact JSON."""

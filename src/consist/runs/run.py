@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, Any, cast
 from consist.active import ActiveRun
 from consist.artifacts.items import local_path, recorded
 from consist.artifacts.materialize import carry_out
-from consist.artifacts.verify import changed_input, gone, is_ingested, standing
-from consist.cache.hydrate import HydrationRequest, plan_missing_inputs, plan_outputs
+from consist.artifacts.verify import changed_input, gone, standing
+from consist.cache.hydrate import (
+    HydrationRequest,
+    plan_missing_inputs,
+    plan_outputs,
+    restore_missing_rows,
+)
 from consist.cache.lookup import Answer, Question, Timing, find, log_decision
 from consist.execution import PythonExecutor
+from consist.hot.marks import is_ingested
 from consist.models.record import RunDocument, replace
 from consist.models.result import RunResult
 from consist.runs.arguments import RunArguments, RunRequest
@@ -336,6 +342,7 @@ def prepare_inputs(ws: Workspace, run: ActiveRun, request: RunRequest) -> None:
     inputs = list(run.inputs.values())
     if request.cache.hydration == "inputs-missing":
         carry_out(ws, plan_missing_inputs(ws, inputs, allow_external=request.allow_external))
+        restore_missing_rows(ws, inputs)
     for record in inputs:
         found = standing(ws, record)
         if found.state == "gone" and not is_ingested(ws, record):

@@ -7,10 +7,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from consist.models.record import ArtifactRecord, LogEvent, RowEvent, RunDocument
+from consist.models.record import ArtifactRecord, IngestEvent, LogEvent, RowEvent, RunDocument
 from consist.store.claims import Claim
 from consist.store.index import Attempt, Location, Overwritten
 from consist.store.recent import Earlier, PassedOver
+from consist.store.staging import StagedFile
+from consist.store.tail_rows import ArtifactRows
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -35,6 +37,22 @@ class Store(Protocol):
 
     def amend(self, event: LogEvent | RowEvent) -> None:
         """Acknowledge a change of an active run."""
+        ...
+
+    def stage(self) -> AbstractContextManager[StagedFile]:
+        """Yield a place for the rows of one artifact; they are gone if the block raises."""
+        ...
+
+    def ingest(self, event: IngestEvent, staged: StagedFile) -> None:
+        """Acknowledge staged rows, which every question sees from then on."""
+        ...
+
+    def ingest_now(self, event: IngestEvent, staged: StagedFile) -> None:
+        """Store staged rows in the database before returning, or say who holds it."""
+        ...
+
+    def rows_of(self, artifact_id: str) -> AbstractContextManager[ArtifactRows | None]:
+        """Yield the ingested rows of an artifact, ``None`` if there are none."""
         ...
 
     def write_snapshot(self, run_id: str, document: bytes, *, latest: bool = True) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 import threading
 import time
 import weakref
@@ -63,6 +64,8 @@ class Database:
         self.epoch = 0
         """Grows whenever the in-memory instance is a new one and has to be furnished again."""
         self._life = 0
+        self.refused: StoreLocked | None = None
+        """Why the file could not be had for writing, the last time it could not."""
         self._begin()
         locks.on_fork(self, before=Database.freeze, in_parent=Database.thaw, in_child=_abandon)
 
@@ -157,6 +160,7 @@ class Database:
     def alone(self, wait: float) -> Generator[bool]:
         """Keep every other thread and process of ours away; yield whether that was possible."""
         if not self._enter_alone(wait):
+            self.refused = _locked(self.path, self._lock.holder(), wait)
             yield False
             return
         life = self._life
@@ -194,7 +198,8 @@ class Database:
             self._create()
         try:
             self._attach("", time.monotonic() + wait, wait)
-        except StoreLocked:
+        except StoreLocked as error:
+            self.refused = error
             yield None
             return
         life, cursor = self._life, self.scratch()
@@ -291,6 +296,8 @@ class Database:
 
             self._connection = duckdb.connect(":memory:")
             self._connection.execute("SET TimeZone = 'UTC'")
+            spill = os.path.join(tempfile.gettempdir(), f"consist-{os.getpid()}.spill")  # noqa: PTH118
+            self._connection.execute(f"SET temp_directory = {_literal(spill)}")
             self.epoch += 1
         return self._connection
 

@@ -10,13 +10,20 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from consist.errors import InvalidRecord, InvalidRunId, SnapshotMissing, StoreError, TrackerClosed
+from consist.errors import (
+    InvalidRecord,
+    InvalidRunId,
+    SnapshotMissing,
+    StoreError,
+    StoreLocked,
+    TrackerClosed,
+)
 from consist.files.atomic import unwritable
 from consist.files.filesystem import is_network
 from consist.files.places import RunPlaces
@@ -24,6 +31,7 @@ from consist.models.record import (
     NULL,
     ArtifactRecord,
     Event,
+    IngestEvent,
     LogEvent,
     RowEvent,
     RunDocument,
@@ -47,7 +55,9 @@ from consist.store.maintenance import artifacts_of_content
 from consist.store.merge import Merger
 from consist.store.recent import Earlier, PassedOver
 from consist.store.refill import newer_snapshots
+from consist.store.staging import StagedFile, Staging
 from consist.store.tail import tail_of
+from consist.store.tail_rows import ArtifactRows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -117,6 +127,7 @@ class EmbeddedStore:
             path = default_path(self.folder.path, store_id, cache_dir, network=network)
             self.index = Index(path, store_id)
         self.lookups = Lookups(self.index, self.folder, self.database, self.belonging)
+        self.staging = Staging(self.folder.rows, sync=sync)
         self.merger = Merger(self.database, self.folder, self.index, network=network)
         self.background = BackgroundMerger(self._merge_in_background, forked=forked)
         self._engine: Engine | None = None
@@ -151,6 +162,49 @@ class EmbeddedStore:
         """Acknowledge a change of an active run."""
         run_id = event.run_id if isinstance(event, LogEvent) else event.run.id
         self._append(event, _encoded(event, run_id), run_id)
+
+    def stage(self) -> AbstractContextManager[StagedFile]:
+        """Yield a place for the rows of one artifact; they are gone if the block raises.
+
+        Raises
+        ------
+        StoreUnwritable
+            If no file can be created beside the journal.
+        """
+        if self._closed:
+            raise TrackerClosed("ingest")
+        return self.staging.place()
+
+    def ingest(self, event: IngestEvent, staged: StagedFile) -> None:
+        """Acknowledge staged rows; the next merge stores them, and every question sees them."""
+        self.staging.keep(staged)
+        self._append(event, _encoded(event, event.run_id), event.run_id)
+
+    def ingest_now(self, event: IngestEvent, staged: StagedFile) -> None:
+        """Store staged rows in the database before returning.
+
+        Raises
+        ------
+        StoreLocked
+            If somebody else holds the database for longer than ``lock_wait``; nothing is
+            recorded then.
+        """
+        if not self.merger.merge_with(self.settings.lock_wait, lambda: self.ingest(event, staged)):
+            raise self.database.refused or StoreLocked(
+                str(self.db_path), "another process", self.settings.lock_wait
+            )
+
+    @contextmanager
+    def rows_of(self, artifact_id: str) -> Generator[ArtifactRows | None]:
+        """Yield the ingested rows of an artifact, ``None`` if there are none.
+
+        Raises
+        ------
+        StoreLocked
+            If the database file cannot be read in time.
+        """
+        with self.ask() as connection:
+            yield self.tail.rows(connection, artifact_id)
 
     def _append(self, event: Event, payload: bytes, run_id: str) -> None:
         # What cannot be read again must not be acknowledged. A hit consists of what was read.

@@ -8,6 +8,7 @@
 ``merged/``           journals that are wholly in the database, kept for a while
 ``damaged/``          journals of which something could not be read, kept for good
 ``claims/``           one empty file per run id that was asked for by name
+``rows/``             rows that runs ingested and no merge has stored yet
 ``index.sqlite``      the look-up index (elsewhere where the folder is on a network)
 ``memo.sqlite``       digests of unchanged files
 ====================  ==============================================================
@@ -77,6 +78,7 @@ class JournalFolder:
         self.path = Path(f"{db_path}.journal")
         self.merged = self.path / "merged"
         self.damaged = self.path / "damaged"
+        self.rows = self.path / "rows"
         self.notice = self.path / "notice"
         self.claims = self.path / "claims"
         self.state_path = self.path / "store.json"

@@ -18,6 +18,7 @@ from consist.models.record import (
     NULL,
     ArtifactRecord,
     Event,
+    IngestEvent,
     LogEvent,
     RowEvent,
     RunDocument,
@@ -125,6 +126,8 @@ class Index:
                     self._learn_news(artifacts, news)
                 case RowEvent(run=run):
                     self._learn_row(run)
+                case IngestEvent(artifact=artifact, news=news):
+                    self._learn_news([artifact], {artifact.id: news})
             self._advance(token, position)
             self._learned()
 

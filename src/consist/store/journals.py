@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from consist.models.record import FORMAT_VERSION, LogEvent, ProcessRecord, RowEvent, RunEvent
+from consist.models.record import FORMAT_VERSION, Event, ProcessRecord
 from consist.store.frames import read_frames
 
 logger = logging.getLogger("consist.store")
@@ -38,9 +38,9 @@ class UnknownRecord(msgspec.Struct, frozen=True):
     """Stands for a record that only a newer library understands."""
 
 
-Record: TypeAlias = OpenRecord | CloseRecord | RunEvent | LogEvent | RowEvent | UnknownRecord
+Record: TypeAlias = OpenRecord | CloseRecord | Event | UnknownRecord
 
-_decoder = msgspec.json.Decoder(OpenRecord | CloseRecord | RunEvent | LogEvent | RowEvent)
+_decoder = msgspec.json.Decoder(OpenRecord | CloseRecord | Event)
 
 
 class Entry(NamedTuple):

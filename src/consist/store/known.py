@@ -18,6 +18,7 @@ import msgspec
 from consist.models.record import (
     ArtifactFacetRecord,
     Event,
+    IngestEvent,
     LogEvent,
     RowEvent,
     RunEvent,
@@ -92,6 +93,8 @@ def keys_of(event: Event) -> set[int]:
             keys = {key_of("run", uid), key_of("run", run_id)} | _facet_keys(facets)
         case RowEvent(run=run):
             keys, artifacts = {key_of("run", run.uid), key_of("run", run.id)}, ()
+        case IngestEvent(uid=uid, run_id=run_id, artifact=artifact):
+            keys, artifacts = {key_of("run", uid), key_of("run", run_id)}, (artifact,)
     keys.update(key_of("artifact", artifact.id) for artifact in artifacts)
     contents = {artifact.content_id for artifact in artifacts} - {None}
     keys.update(key_of("artifact_content", str(content)) for content in contents)

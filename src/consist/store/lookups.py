@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from consist.errors import StoreError
-from consist.models.record import LogEvent, RowEvent, RunEvent
+from consist.models.record import EVENTS
 from consist.store.belonging import Belonging
 from consist.store.database import Database
 from consist.store.folder import JournalFolder
@@ -113,7 +113,7 @@ class Lookups:
             if journal.size <= position:
                 continue
             for entry in read_entries(journal.path, position):
-                if isinstance(entry.record, RunEvent | LogEvent | RowEvent):
+                if isinstance(entry.record, EVENTS):
                     self.index.learn(entry.record, journal.token, entry.end)
                 else:
                     self.index.advance(journal.token, entry.end)

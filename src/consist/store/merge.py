@@ -10,13 +10,14 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from consist.models.record import Event, LogEvent, RowEvent, RunEvent, replace
+from consist.models.record import EVENTS, Event, RunEvent, replace
 from consist.store import locks
+from consist.store.arriving import ArrivingRows
 from consist.store.database import ALIAS, Database
 from consist.store.folder import JournalFolder, StoreState
 from consist.store.index import Index
@@ -86,12 +87,29 @@ class Merger:
                 break
         return True
 
+    def merge_with(self, wait: float, record: Callable[[], None]) -> bool:
+        """Merge, with a record that is only written once the database is ours.
+
+        Parameters
+        ----------
+        wait : float
+            Seconds to wait for the database file.
+        record : callable
+            Appends the record to the journal of this process.
+
+        Returns
+        -------
+        bool
+            Whether the database could be had; if not, nothing was recorded.
+        """
+        return self._merge_once(wait, record)
+
     def migrate(self, connection: DuckDBPyConnection) -> None:
         """Bring the attached database to the current schema."""
         if migrate(connection, ALIAS, str(self.database.path)) or not self.columns:
             self.columns = table_columns(connection, ALIAS)
 
-    def _merge_once(self, wait: float) -> bool:
+    def _merge_once(self, wait: float, record: Callable[[], None] | None = None) -> bool:
         deadline = time.monotonic() + wait
         with self.database.alone(wait) as alone:
             if not alone:
@@ -100,6 +118,8 @@ class Merger:
             with self.database.writing(left) as connection:
                 if connection is None:
                     return False
+                if record is not None:
+                    record()
                 session = _Session(self, connection)
                 session.run()
             session.settle()
@@ -124,6 +144,7 @@ class _Session:
         self._belong()
         self.known = StoredKeys(self.connection, ALIAS)
         self.positions = stored_positions(self.connection)
+        self.rows = ArrivingRows(self.connection, self.folder)
         self.merged = list_journals(self.folder.merged)
         journals = list_journals(self.folder.path)
         taken = self._take(journals)
@@ -132,6 +153,7 @@ class _Session:
             if self.refilled:
                 self._refill()
             self._end_orphans(journals, taken)
+            self._disclaim_rows()
             self._forget_positions([*journals, *self.merged])
             self._retire(journals, taken)
         finally:
@@ -220,7 +242,7 @@ class _Session:
             if ending.note(entry, reached):
                 return
             self.read_to[token] = reached = entry.end
-            if isinstance(entry.record, RunEvent | LogEvent | RowEvent):
+            if isinstance(entry.record, EVENTS):
                 if self.covered and entry.end > known_here:
                     self.index.learn(entry.record, token, entry.end)
                 yield entry.record
@@ -234,14 +256,26 @@ class _Session:
         """Store events and how far their journals were read, in one transaction."""
         moved = {t: end for t, end in self.read_to.items() if end > self.positions.get(t, 0)}
         if self.batch or moved:
-            with self._transaction():
-                stored = self._store(self.batch) if self.batch else []
-                self._store_positions(moved)
+            stored = self._store_all(moved)
             self.positions |= moved
             for event, _, renamed in stored:
                 if renamed and isinstance(event, RunEvent):
                     self.index.learn_document(event.doc)
         self.batch, self.read_to = [], {}
+
+    def _store_all(self, moved: Mapping[str, int]) -> list[Settled]:
+        import duckdb
+
+        while True:
+            try:
+                with self._transaction():
+                    stored = self._store(self.batch) if self.batch else []
+                    self._store_positions(moved)
+                    return stored
+            except duckdb.Error:
+                # Rows that nobody can read must not keep everything else out for ever.
+                if not self.rows.set_aside():
+                    raise
 
     def _store(self, events: list[Event]) -> list[Settled]:
         batch = prepare(events, self.known)
@@ -251,6 +285,7 @@ class _Session:
         insert_rows(self.connection, batch.rows, self.merger.columns, ALIAS)
         if batch.keys:
             self.known.remember(batch.keys)
+        self.rows.store(batch.settled)
         return batch.settled
 
     def _delete(self, table: str, column: str, values: list[Any]) -> None:
@@ -289,6 +324,20 @@ class _Session:
             self.database.path,
             count,
         )
+
+    def _disclaim_rows(self) -> None:
+        """Let no artifact claim rows that are gone with a database or a staged file."""
+        if not (self.refilled or self.rows.lost):
+            return
+        with self._transaction():
+            count = self.rows.disclaim(refilled=self.refilled)
+        if count:
+            self.needs_asking, self.covered = True, False
+            logger.warning(
+                "ingested rows of %d artifacts are no longer in %s; ingest them again",
+                count,
+                self.database.path,
+            )
 
     def _end_orphans(self, journals: list[Journal], taken: Mapping[str, int]) -> None:
         """Mark the runs of vanished processes and mend the snapshots they left behind."""
@@ -330,6 +379,7 @@ class _Session:
         if self.covered:
             self.index.persist(self.generation)
         cleared = self._clear_merged()
+        self._clear_rows()
         stamp = self.folder.stamp()
 
         def change(state: StoreState | None) -> StoreState:
@@ -344,6 +394,11 @@ class _Session:
 
         self.folder.change(change)
         self.folder.shorten_notice()
+
+    def _clear_rows(self) -> None:
+        newer = any(ending.newer for ending in self.ended.values())
+        if not newer and not Path(f"{self.database.path}.wal").exists():
+            self.rows.clean_up(self.positions)
 
     def _clear_merged(self) -> int:
         """Remove journals that an earlier, checkpointed merge stored; return the newest such."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from consist.models.record import (
     ArtifactRecord,
     Event,
+    IngestEvent,
     LogEvent,
     RowEvent,
     RunDocument,
@@ -75,7 +76,7 @@ def _about(event: Event) -> tuple[str, str]:
             return document.run.uid, document.run.id
         case RowEvent(run=run):
             return run.uid, run.id
-        case LogEvent(uid=uid, run_id=run_id):
+        case LogEvent(uid=uid, run_id=run_id) | IngestEvent(uid=uid, run_id=run_id):
             return uid, run_id
 
 
@@ -153,6 +154,9 @@ def _with_id(event: Event, run_id: str) -> Event:
             return replace(event, run_id=run_id, artifacts=artifacts)
         case RowEvent(run=run):
             return RowEvent(_renamed_run(run, run_id))
+        case IngestEvent(artifact=artifact):
+            (artifact,) = _produced_by((artifact,), event.run_id, run_id)
+            return replace(event, run_id=run_id, artifact=artifact)
 
 
 def _renamed_document(document: RunDocument, run_id: str) -> RunDocument:

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from consist.errors import StoreError
-from consist.models.record import ArtifactRecord, LogEvent, RowEvent, RunDocument, RunEvent, replace
+from consist.models.record import (
+    ArtifactRecord,
+    IngestEvent,
+    LogEvent,
+    RowEvent,
+    RunDocument,
+    RunEvent,
+    replace,
+)
 from consist.store.journals import CloseRecord, Entry, UnknownRecord, read_entries
 from consist.store.snapshots import refresh_snapshot
 
@@ -39,6 +47,8 @@ class Orphans:
                     self._take_in(document)
                 case LogEvent() as event if event.uid in self._open:
                     self._open[event.uid] = _with_artifacts(self._open[event.uid], event)
+                case IngestEvent() as event if event.uid in self._open:
+                    self._open[event.uid] = _with_news(self._open[event.uid], event)
                 case RowEvent(run=run) if run.uid in self._open:
                     self._take_in(replace(self._open[run.uid], run=run))
                 case CloseRecord():
@@ -87,6 +97,18 @@ def _with_artifacts(document: RunDocument, event: LogEvent) -> RunDocument:
         news={**document.extra.news, **event.news},
     )
     return replace(document, extra=extra, **{side: tuple(logged.values())})
+
+
+def _with_news(document: RunDocument, event: IngestEvent) -> RunDocument:
+    """Let a document know what ingesting said of one of its artifacts."""
+    told, known = event.artifact, document.extra.news
+    news = {**known, told.id: {**known.get(told.id, {}), **event.news}}
+    return replace(
+        document,
+        inputs=tuple(told if a.id == told.id else a for a in document.inputs),
+        outputs=tuple(told if a.id == told.id else a for a in document.outputs),
+        extra=replace(document.extra, news=news),
+    )
 
 
 def _interrupted(document: RunDocument) -> RunDocument:

@@ -13,6 +13,7 @@ from consist.models.record import (
     Direction,
     Event,
     FacetRecord,
+    IngestEvent,
     LogEvent,
     RowEvent,
     RunDocument,
@@ -100,6 +101,9 @@ class Rows:
             case RowEvent(run=run):
                 if current:
                     self.add("run", _fields(run))
+            case IngestEvent(artifact=artifact, news=news):
+                self._add_artifact(artifact)
+                self._add_news({artifact.id: news})
 
     def _add_parts(self, document: RunDocument) -> None:
         run, extra = document.run, document.extra
@@ -123,11 +127,14 @@ class Rows:
         self, run_id: str, direction: Direction, artifacts: Iterable[ArtifactRecord]
     ) -> None:
         for artifact in artifacts:
-            self.add("artifact", _fields(artifact))
+            self._add_artifact(artifact)
             link = {"run_id": run_id, "artifact_id": artifact.id, "direction": direction}
             self.add("run_artifact_link", {**link, "is_implicit": False})
-            if artifact.content_id is not None:
-                self.add("artifact_content", _content_row(artifact))
+
+    def _add_artifact(self, artifact: ArtifactRecord) -> None:
+        self.add("artifact", _fields(artifact))
+        if artifact.content_id is not None:
+            self.add("artifact_content", _content_row(artifact))
 
     def _add_artifact_facets(
         self, artifacts: Iterable[ArtifactRecord], facets: Mapping[str, ArtifactFacetRecord]

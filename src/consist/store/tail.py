@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from consist.models.record import Event, LogEvent, ProcessRecord, RowEvent, RunEvent
+from consist.models.record import EVENTS, Event, ProcessRecord
 from consist.store import locks
 from consist.store.database import ALIAS, Database
 from consist.store.folder import JournalFolder
@@ -21,6 +21,7 @@ from consist.store.known import Keys, KnownRun, StoredKeys, artifact_meta
 from consist.store.migrations import check_version, store_values
 from consist.store.orphans import Orphans
 from consist.store.storing import BY_RUN, Batch, prepare
+from consist.store.tail_rows import HAS_ROWS, ArtifactRows, TailRows
 from consist.store.tail_tables import TailTables
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Tail:
         self._owners: dict[str, ProcessRecord | None] = {}
         self._ended: set[str] = set()
         self._tables = TailTables()
+        self._rows = TailRows(folder.rows)
         self._known = _TailKeys()
         locks.on_fork(self, before=Tail.freeze, in_parent=Tail.thaw, in_child=Tail.abandon)
 
@@ -70,17 +72,24 @@ class Tail:
                 self._renew(connection, epoch, stored)
                 self._read_on(connection)
                 self._end_orphans(connection)
+                self._rows.create_views(connection)
                 connection.commit()
             except BaseException:
                 self._epoch = -1
                 connection.rollback()
                 raise
 
+    def rows(self, connection: DuckDBPyConnection, artifact_id: str) -> ArtifactRows | None:
+        """Return the ingested rows of an artifact; after :meth:`refresh`, while attached."""
+        with self._lock:
+            return self._rows.of(connection, artifact_id)
+
     # ------------------------------------------------------------ views
 
     def _renew(self, connection: DuckDBPyConnection, epoch: int, stored: dict[str, str]) -> None:
         """Begin anew where the instance or what the database knows is not what it was."""
-        if epoch != self._epoch:
+        new = epoch != self._epoch
+        if new:
             self._tables.create(connection)
             self._epoch, self._stored = epoch, None
         # A store that was removed and begun anew in the life of this process is another one.
@@ -93,6 +102,7 @@ class Tail:
         if self._stored is None or before != stored.get("schema_version"):
             self._tables.create_views(connection)
         self._tables.clear(connection)
+        self._rows.renew(stored=HAS_ROWS in stored, new_instance=new)
         self._ended.clear()
         self._positions = stored_positions(connection) if stored else {}
         self._known = _TailKeys(StoredKeys(connection, ALIAS) if stored else None)
@@ -118,7 +128,7 @@ class Tail:
                 continue
             for entry in read_entries(journal.path, position):
                 self._positions[journal.token] = entry.end
-                if isinstance(entry.record, RunEvent | LogEvent | RowEvent):
+                if isinstance(entry.record, EVENTS):
                     yield entry.record
 
     def _end_orphans(self, connection: DuckDBPyConnection) -> None:
@@ -141,6 +151,7 @@ class Tail:
     def _store(self, connection: DuckDBPyConnection, batch: Batch) -> None:
         self._tables.store(connection, batch)
         self._known.take_in(batch)
+        self._rows.take_in(batch.settled)
 
     # ------------------------------------------------------------ fork
 

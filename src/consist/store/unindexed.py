@@ -9,11 +9,20 @@ from typing import Any
 
 from consist.errors import NoDatabase
 from consist.files.places import RunPlaces
-from consist.models.record import ArtifactRecord, LogEvent, RowEvent, RunDocument, encode
+from consist.models.record import (
+    ArtifactRecord,
+    IngestEvent,
+    LogEvent,
+    RowEvent,
+    RunDocument,
+    encode,
+)
 from consist.store import claims, snapshots
 from consist.store.claims import Claim
 from consist.store.index import Attempt, Location, Overwritten
 from consist.store.recent import Earlier, PassedOver
+from consist.store.staging import StagedFile
+from consist.store.tail_rows import ArtifactRows
 
 
 class UnindexedStore:
@@ -32,6 +41,27 @@ class UnindexedStore:
 
     def amend(self, event: LogEvent | RowEvent) -> None:
         """Do nothing: the next snapshot holds the change."""
+
+    def stage(self) -> AbstractContextManager[StagedFile]:
+        """Refuse.
+
+        Raises
+        ------
+        NoDatabase
+        """
+        raise NoDatabase("ingest")
+
+    def ingest(self, event: IngestEvent, staged: StagedFile) -> None:  # noqa: ARG002
+        """Refuse, as :meth:`stage` does."""
+        raise NoDatabase("ingest")
+
+    def ingest_now(self, event: IngestEvent, staged: StagedFile) -> None:  # noqa: ARG002
+        """Refuse, as :meth:`stage` does."""
+        raise NoDatabase("ingest")
+
+    def rows_of(self, artifact_id: str) -> AbstractContextManager[ArtifactRows | None]:  # noqa: ARG002
+        """Refuse, as :meth:`stage` does."""
+        raise NoDatabase("reading ingested rows")
 
     def write_snapshot(self, run_id: str, document: bytes, *, latest: bool = True) -> None:
         """Write the readable file of a run."""

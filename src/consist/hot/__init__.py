@@ -1,0 +1,1 @@
+"""Rows into the database, and back out of it."""

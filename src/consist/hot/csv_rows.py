@@ -1,0 +1,231 @@
+"""Rows of CSV files: every field as the value that a reader sees, and as the text that it was.
+
+A value alone does not tell how it was written: ``1.50`` and ``01/31/2030`` come back as ``1.5`` and
+``2030-01-31``. So wherever the text is not the one that DuckDB would write for the value, it is
+kept beside it, and a rebuilt file says what the original said, field by field.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from consist.formats.csv import CsvDriver
+from consist.formats.sql import identifier, literal
+from consist.hot.naming import stored_names
+from consist.hot.staged_rows import COPY_TO_PARQUET, StagedRows, converting
+from consist.models.record import RowsRecord, StoredColumn
+from consist.store.tail_rows import ArtifactRows
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+FORMAT = "csv"
+_INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"}
+_IN_PARQUET = _INTEGERS - {"HUGEINT"} | {
+    "BOOLEAN", "DATE", "DOUBLE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "VARCHAR"
+}  # fmt: skip
+"""Types that a staged file holds exactly; values of others travel as text."""
+_PLAIN = _INTEGERS | {"DOUBLE", "BOOLEAN", "DATE"}
+"""Types whose text never holds a delimiter, quote or line end."""
+_BOM = b"\xef\xbb\xbf"
+_LONGEST_LINE = 1 << 20
+
+
+def stage_csv(connection: DuckDBPyConnection, path: Path, target: Path) -> StagedRows:
+    """Write the rows of a CSV file as Parquet, in one pass over it.
+
+    Types are those that reading the file gives. A type that DuckDB inferred from the first rows
+    and that a later one does not fit becomes a wider one.
+
+    Raises
+    ------
+    UnsupportedFormat
+        If the file cannot be read as CSV.
+    """
+    driver = CsvDriver()
+    relation = driver.relation(connection, path)
+    names, types = list(relation.columns), [str(kind) for kind in relation.dtypes]
+    with converting("csv", str(path), target):
+        formats = _formats(connection, driver.sniff(path))
+        while True:
+            _copy(connection, driver.scan_text(path), types, formats, target)
+            count, texts, misfits = _check(connection, types, target)
+            if not any(misfits):
+                break
+            types = [_wider(kind) if n else kind for kind, n in zip(types, misfits, strict=True)]
+        dialect = _dialect(path, len(names))
+    columns = tuple(
+        StoredColumn(name, f"c{i}", stored, types[i], f"t{i}" if texts[i] else None)
+        for i, (name, stored) in enumerate(zip(names, stored_names(names), strict=True))
+    )
+    return StagedRows(columns, count, {"format": FORMAT, **dialect})
+
+
+def _formats(connection: DuckDBPyConnection, sniff: str) -> dict[str, str]:
+    (row,) = connection.execute(f"SELECT DateFormat, TimestampFormat FROM {sniff}").fetchall()
+    found = dict(zip(("DATE", "TIMESTAMP"), row, strict=True))
+    return {kind: str(text) for kind, text in found.items() if text}
+
+
+def _copy(
+    connection: DuckDBPyConnection,
+    scan: str,
+    types: Sequence[str],
+    formats: dict[str, str],
+    target: Path,
+) -> None:
+    given = ", ".join(f"x{i}" for i in range(len(types)))
+    values = [f"{_value(f'x{i}', kind, formats)} AS c{i}" for i, kind in enumerate(types)]
+    picked: list[str] = []
+    for i, kind in enumerate(types):
+        same = (
+            f"x{i} <> ''"
+            if kind == "VARCHAR"
+            else f"CAST(c{i} AS VARCHAR) IS NOT DISTINCT FROM x{i}"
+        )
+        value = f"c{i}" if kind in _IN_PARQUET else f"CAST(c{i} AS VARCHAR) AS c{i}"
+        picked += [value, f"CASE WHEN NOT ({same}) THEN x{i} END AS t{i}"]
+    connection.execute(
+        f"COPY (SELECT {', '.join(picked)} FROM (SELECT {given}, {', '.join(values)}"
+        f" FROM {scan} AS source({given}))) TO {literal(str(target))} ({COPY_TO_PARQUET})"
+    )
+
+
+def _value(text: str, kind: str, formats: dict[str, str]) -> str:
+    if kind == "VARCHAR":
+        return f"nullif({text}, '')"
+    if kind in formats:
+        return f"CAST(try_strptime({text}, {literal(formats[kind])}) AS {kind})"
+    return f"TRY_CAST({text} AS {kind})"
+
+
+def _check(
+    connection: DuckDBPyConnection, types: Sequence[str], target: Path
+) -> tuple[int, list[int], list[int]]:
+    """Return how many rows, texts and texts that are not of their column's type there are."""
+    counts = ["count(*)"]
+    counts += [f"count(t{i})" for i in range(len(types))]
+    counts += [f"count_if({_misfit(i, kind)})" for i, kind in enumerate(types)]
+    found = connection.execute(
+        f"SELECT {', '.join(counts)} FROM read_parquet({literal(str(target))})"
+    ).fetchall()[0]
+    width = len(types)
+    return found[0], list(found[1 : width + 1]), list(found[width + 1 :])
+
+
+def _misfit(i: int, kind: str) -> str:
+    if kind == "VARCHAR":
+        return "false"
+    wrong = f"c{i} IS NULL"
+    if kind in _INTEGERS:  # a cast rounds
+        wrong += f" OR TRY_CAST(t{i} AS DOUBLE) IS DISTINCT FROM CAST(c{i} AS DOUBLE)"
+    elif kind == "DATE":  # and drops the time of day
+        wrong += f" OR (TRY_CAST(t{i} AS TIMESTAMP) IS DISTINCT FROM CAST(c{i} AS TIMESTAMP)"
+        wrong += f" AND TRY_CAST(t{i} AS TIMESTAMP) IS NOT NULL)"
+    return f"t{i} <> '' AND ({wrong})"
+
+
+def _wider(kind: str) -> str:
+    return "DOUBLE" if kind in _INTEGERS else "VARCHAR"
+
+
+# ---------------------------------------------------------------- dialect
+
+
+def _dialect(path: Path, width: int) -> dict[str, Any]:
+    """Return how a file is written: its header as it stands, line ends, what is always quoted."""
+    with _opened(path) as file:
+        head = file.readline(_LONGEST_LINE)
+        while head.count(b'"') % 2 and len(head) < _LONGEST_LINE:
+            more = file.readline(_LONGEST_LINE)
+            if not more:
+                break
+            head += more
+        first = file.readline(_LONGEST_LINE)
+    header = head.rstrip(b"\r\n")
+    delimiter = _delimiter(header.removeprefix(_BOM).decode())
+    return {
+        "header": header.decode(),
+        "delimiter": delimiter,
+        "line_end": "\r\n" if head.endswith(b"\r\n") else "\n",
+        "quoted": _quoted(first.rstrip(b"\r\n").decode(errors="replace"), delimiter, width),
+    }
+
+
+def _opened(path: Path) -> BinaryIO:
+    if path.name.lower().endswith(".gz"):
+        return cast("BinaryIO", gzip.open(path, "rb"))
+    return path.open("rb")
+
+
+def _delimiter(header: str) -> str:
+    unquoted = re.sub('"(?:[^"]|"")*"', "", header)
+    return next((mark for mark in ",;\t|" if mark in unquoted), ",")
+
+
+def _quoted(line: str, delimiter: str, width: int) -> list[int]:
+    """Return which columns of a row stand in quotes without need."""
+    pattern = f'"((?:[^"]|"")*)"|([^{re.escape(delimiter)}]*)'
+    fields: list[bool] = []
+    at = 0
+    while at <= len(line) and len(fields) < width:
+        found = re.compile(pattern).match(line, at)
+        if found is None:
+            break
+        inner = found.group(1)
+        fields.append(bool(inner) and not re.search(f'[{re.escape(delimiter)}"\r\n]', inner))
+        at = found.end() + 1
+    return [i for i, needless in enumerate(fields) if needless]
+
+
+# ---------------------------------------------------------------- back again
+
+
+def typed(found: ArtifactRows, columns: Sequence[str] | None, nrows: int | None) -> str:
+    """Return SQL for the values, under the names of the source and in its order."""
+    by_name = {column.name: column for column in found.rows.columns}
+    picked = found.rows.columns if columns is None else [by_name[name] for name in columns]
+    names = ", ".join(f"{column.staged} AS {identifier(column.name)}" for column in picked)
+    limit = "" if nrows is None else f" LIMIT {nrows}"
+    return f"SELECT {names} FROM ({found.table}) ORDER BY {found.order}{limit}"
+
+
+def write_csv(found: ArtifactRows, target: Path) -> None:
+    """Write a CSV file that says what the source said, in its dialect."""
+    recipe = found.rows.recipe
+    end = "\r" if recipe["line_end"] == "\r\n" else ""
+    compression = "gzip" if target.name.lower().endswith(".gz") else "none"
+    line = f" || {literal(recipe['delimiter'])} || ".join(_fields(found.rows))
+    # One column of whole lines, which DuckDB is to write as they are.
+    plain = "FORMAT csv, QUOTE '', ESCAPE '', DELIMITER '\x01', HEADER false"
+    found.connection.execute(
+        f"COPY (SELECT line FROM (SELECT -1 AS place, {literal(recipe['header'] + end)} AS line"
+        f" UNION ALL SELECT {found.order}, {line} || {literal(end)} FROM ({found.table}))"
+        f" ORDER BY place) TO {literal(str(target))}"
+        f" ({plain}, COMPRESSION {compression}, USE_TMP_FILE false)"
+    ).fetchall()
+
+
+def _fields(rows: RowsRecord) -> list[str]:
+    always = set(rows.recipe["quoted"])
+    special = literal(f'[{re.escape(rows.recipe["delimiter"])}"\\r\\n]')
+    fields: list[str] = []
+    for i, column in enumerate(rows.columns):
+        text = f"CAST({column.staged} AS VARCHAR)"
+        if column.text is not None:
+            text = f"coalesce({column.text}, {text})"
+        if i in always:
+            quote = "true"
+        elif column.text is None and column.type in _PLAIN:
+            quote = "false"
+        else:
+            quote = f"{text} = '' OR regexp_matches({text}, {special})"
+        in_quotes = f"'\"' || replace({text}, '\"', '\"\"') || '\"'"
+        fields.append(
+            f"CASE WHEN {text} IS NULL THEN '' WHEN {quote} THEN {in_quotes} ELSE {text} END"
+        )
+    return fields

@@ -1,0 +1,279 @@
+"""Take the rows of an artifact into the database."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from consist.active import ActiveRun
+from consist.errors import (
+    ArtifactChanged,
+    FileGone,
+    NoActiveRun,
+    NotSupportedYet,
+    ReadOnlyTracker,
+    TrackerClosed,
+    UnsupportedFormat,
+    WrongType,
+    a_kind,
+    hint,
+)
+from consist.hot import csv_rows, given_rows, parquet_rows
+from consist.hot.naming import table_name
+from consist.hot.staged_rows import MEMORY, StagedRows, in_memory
+from consist.models.record import ArtifactRecord, IngestEvent, RowsRecord, replace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from duckdb import DuckDBPyConnection
+    from sqlmodel import SQLModel
+
+    from consist.models.artifact import Artifact
+    from consist.models.run import Run
+    from consist.store.staging import StagedFile
+    from consist.workspace import Workspace
+
+
+class IngestResult(msgspec.Struct, frozen=True):
+    """What was ingested.
+
+    Attributes
+    ----------
+    table : str
+        Where the rows are: ``global_tables.<table>``.
+    rows : int
+        How many there are.
+    columns : dict
+        DuckDB types by the names that the columns have there.
+    run_id : str
+        The run that the rows are tagged with.
+    """
+
+    table: str
+    rows: int
+    columns: dict[str, str]
+    run_id: str
+
+
+class _Owner(msgspec.Struct, frozen=True):
+    """The run that rows are tagged with, and the active one that tells of it."""
+
+    uid: str
+    run_id: str
+    year: int | None
+    iteration: int | None
+    active: ActiveRun | None = None
+
+
+def ingest(
+    ws: Workspace,
+    artifact: Artifact,
+    data: Iterable[dict[str, Any]] | Any = None,
+    schema: type[SQLModel] | None = None,
+    run: Run | None = None,
+    profile_schema: bool = True,
+) -> IngestResult | None:
+    """Take the rows of an artifact into the database, into ``global_tables.<key in snake case>``.
+
+    The table has the columns of the file and ``consist_run_id``, ``consist_artifact_id``,
+    ``consist_year`` and ``consist_iteration``; the rows of all artifacts of one key share it.
+    Ingesting an artifact again replaces its rows. What was ingested can be given back when the file
+    is gone, also from a copy of the database file alone: as a frame or relation, and, of CSV and
+    Parquet files, as a file that says what the original said.
+
+    Inside a run the rows are acknowledged when the call returns: they survive the end of the
+    process and every question sees them. The call does not wait for the database. Outside a run
+    they are in the database when it returns.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        The recorded artifact whose rows they are.
+    data : DataFrame, Arrow table or iterable of dicts, optional
+        The rows; by default those of the artifact's file. Streams are read in bounded batches.
+    schema : type, optional
+        SQLModel class to check the rows against. Not supported yet.
+    run : Run, optional
+        The run to tag the rows with; by default the active one, outside a run the one that
+        produced the artifact.
+    profile_schema : bool, default True
+        Let ``artifact.meta["schema_summary"]`` tell the columns and the number of rows.
+
+    Returns
+    -------
+    IngestResult or None
+        Table, columns and number of rows; ``None`` where nothing is kept, as with a tracker that
+        does nothing and in runs of cache mode ``"readonly"``.
+
+    Raises
+    ------
+    RuntimeError
+        Without a database, with a tracker that may only look, outside a run for an artifact that
+        no run produced, or, outside a run, if somebody else holds the database (``StoreLocked``).
+    FileNotFoundError
+        If the file is gone and ``data`` is not given.
+    ValueError
+        If the file was changed since it was recorded, or its format or the data make no table.
+    NotImplementedError
+        For strict schemas, nested records and dlt sources.
+    """
+    if not ws.keeps:
+        return None
+    _check_allowed(ws)
+    record = _record_of(artifact)
+    _refuse_schema(ws, record, schema)
+    owner = _owner(ws, record, run)
+    if owner.active is not None and not owner.active.persisted:
+        return None
+    with ws.store.stage() as staged:
+        rows = _stage(ws, record, data, staged)
+        event = _event(record, owner, rows, staged, profile=profile_schema)
+        if owner.active is not None:
+            ws.store.ingest(event, staged)
+            owner.active.tell(event.artifact, event.news)
+        else:
+            ws.store.ingest_now(event, staged)
+    artifact.meta = {**artifact.meta, **event.news}
+    columns = {column.stored: column.type for column in rows.columns}
+    return IngestResult(event.rows.table, rows.count, columns, owner.run_id)
+
+
+def _check_allowed(ws: Workspace) -> None:
+    if ws.closed:
+        raise TrackerClosed("ingest")
+    if ws.access_mode == "read_only":  # adding rows to what was recorded is analysis
+        raise ReadOnlyTracker("ingest", ws.access_mode)
+    ws.check_database("ingest")
+
+
+def _record_of(artifact: object) -> ArtifactRecord:
+    to_record: Callable[[], ArtifactRecord] | None = getattr(artifact, "to_record", None)
+    if to_record is None:
+        problem = WrongType(f"cannot ingest {a_kind(artifact)}: pass an Artifact")
+        raise hint(problem, "log the file first: artifact = tracker.log_artifact(path, key=...)")
+    return to_record()
+
+
+def _refuse_schema(ws: Workspace, record: ArtifactRecord, schema: object) -> None:
+    if schema is not None:
+        raise NotSupportedYet("a strict schema of ingest")
+    name = record.meta.get("schema_name")
+    if name in ws.schemas:
+        problem = NotSupportedYet(f"ingesting {record.key!r} with its registered schema {name!r}")
+        raise hint(problem, "rows would not be checked; ingest with a tracker without this schema")
+
+
+# ---------------------------------------------------------------- whose rows
+
+
+def _owner(ws: Workspace, record: ArtifactRecord, run: object) -> _Owner:
+    """Return the run to tag rows with: the one given, the active one, the one that produced."""
+    if run is None:
+        active = ws.active.find()
+        run_id = record.run_id if active is None else active.run_id
+    else:
+        run_id = getattr(run, "id", None)
+        if not isinstance(run_id, str):
+            raise WrongType(f"run={run!r} is {a_kind(run)}, not a Run")
+        active = None
+    if run_id is None:
+        problem = NoActiveRun("ingest", tuple(open_.run_id for open_ in ws.active))
+        raise hint(problem, "ingest inside a run, or pass run= of a finished one")
+    active = active or ws.active.by_id(run_id)
+    if active is not None:
+        known = active.record
+        return _Owner(known.uid, known.id, known.year, known.iteration, active)
+    return _recorded_owner(ws, run_id)
+
+
+def _recorded_owner(ws: Workspace, run_id: str) -> _Owner:
+    with ws.store.ask() as connection:
+        found = connection.execute(
+            "SELECT uid, id, year, iteration FROM run WHERE id = ?", [run_id]
+        ).fetchall()
+    if not found:
+        raise hint(NoActiveRun("ingest"), f"run {run_id!r} is not in {ws.db_path}")
+    return _Owner(*found[0])
+
+
+def _event(
+    record: ArtifactRecord, owner: _Owner, rows: StagedRows, staged: StagedFile, *, profile: bool
+) -> IngestEvent:
+    table = table_name(record.key)
+    news: dict[str, Any] = {"is_ingested": True, "dlt_table_name": table}
+    if profile:
+        types = {column.name: column.type for column in rows.columns}
+        news["schema_summary"] = {"table_name": table, "n_rows": rows.count, "columns": types}
+    return IngestEvent(
+        uid=owner.uid,
+        run_id=owner.run_id,
+        year=owner.year,
+        iteration=owner.iteration,
+        artifact=replace(record, meta={**record.meta, **news}),
+        news=news,
+        rows=RowsRecord(
+            table=table,
+            file=staged.name,
+            count=rows.count,
+            columns=rows.columns,
+            recipe=rows.recipe,
+        ),
+        at=datetime.now(UTC),
+    )
+
+
+# ---------------------------------------------------------------- which rows
+
+
+def _stage(ws: Workspace, record: ArtifactRecord, data: object, staged: StagedFile) -> StagedRows:
+    import duckdb
+
+    spill = staged.path.with_suffix(".spill")
+    if data is not None:
+        with in_memory(spill) as connection:
+            rows = given_rows.stage_data(connection, data, record.key, staged.path)
+            return dataclasses.replace(rows, recipe={**rows.recipe, "given": True})
+    path, stage = _source(ws, record), _stager(record)
+    try:
+        with in_memory(spill, MEMORY) as connection:
+            return stage(connection, path, staged.path)
+    except duckdb.OutOfMemoryException:  # very wide rows
+        with in_memory(spill) as connection:
+            return stage(connection, path, staged.path)
+
+
+def _stager(record: ArtifactRecord) -> Callable[[DuckDBPyConnection, Path, Path], StagedRows]:
+    match record.driver:
+        case "csv":
+            return csv_rows.stage_csv
+        case "parquet":
+            return parquet_rows.stage_parquet
+        case driver:
+            problem = UnsupportedFormat(driver, f"ingest {record.key!r} from its file")
+            raise hint(problem, "load it yourself and pass the rows as data=")
+
+
+def _source(ws: Workspace, record: ArtifactRecord) -> Path:
+    """Return the file of an artifact, whose bytes are the recorded ones."""
+    path = ws.path_of(record)
+    if not path.exists():
+        problem = FileGone(record.key, (str(path),))
+        raise hint(problem, "pass the rows as data=, or run the step that made it again")
+    if record.hash is not None and not ws.files.is_same(path, record.hash):
+        later = ws.store.overwritten(record)
+        problem = ArtifactChanged(
+            record.key,
+            str(path),
+            record.hash,
+            ws.files.digest(path),
+            record.run_id,
+            None if later is None else later.run_id,
+        )
+        raise hint(problem, "log the file as it is now, and ingest that artifact")
+    return path

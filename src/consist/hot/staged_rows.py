@@ -1,0 +1,66 @@
+"""What staging gives: what is known of rows once they stand in a staged file."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from consist.errors import StoreUnwritable
+from consist.formats.base import reading
+from consist.models.record import StoredColumn
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+COPY_TO_PARQUET = "FORMAT parquet, USE_TMP_FILE false"
+"""How DuckDB fills a staged file: in place, since its owner's lock lies on it."""
+MEMORY = "200MB"
+"""What converting a file takes at most, unless single rows need more."""
+
+
+@dataclass(frozen=True)
+class StagedRows:
+    """Columns and number of staged rows, and how to make their source again."""
+
+    columns: tuple[StoredColumn, ...]
+    count: int
+    recipe: dict[str, Any]
+
+
+@contextmanager
+def converting(driver: str, source: str, target: Path) -> Generator[None]:
+    """Tell a source that cannot be read from a place that cannot be written."""
+    import duckdb
+
+    try:
+        with reading(driver, source):
+            yield
+    except duckdb.IOException as error:
+        if str(target) in str(error) or "No space left" in str(error):
+            raise StoreUnwritable(str(target), str(error).splitlines()[0]) from error
+        with reading(driver, source, duckdb.Error):
+            raise
+    except duckdb.OutOfMemoryException:
+        raise  # says nothing about the source
+    except duckdb.Error:
+        with reading(driver, source, duckdb.Error):
+            raise
+
+
+@contextmanager
+def in_memory(spill: Path, limit: str | None = None) -> Generator[DuckDBPyConnection]:
+    """Yield a DuckDB instance of its own, which spills beside the staged rows.
+
+    ``limit`` bounds the memory that it takes; without one it takes what DuckDB does by default.
+    """
+    import duckdb
+
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET temp_directory = '{str(spill).replace(chr(39), chr(39) * 2)}'")
+        if limit is not None:
+            connection.execute(f"SET memory_limit = '{limit}'")
+        yield connection

@@ -1,0 +1,372 @@
+"""Ingested rows in the database: one table per name, in schema ``global_tables``.
+
+A table has the columns of every artifact whose rows it holds, matched by name, and the columns of
+provenance. A ledger in the same schema tells of each artifact which table its rows are in, which
+types they had, and what it takes to make the source again.
+
+Types widen where no value changes by it; columns whose types have nothing in common become text,
+from which each artifact's own type is read back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from consist.models.record import IngestEvent, RowsRecord, encode
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+SCHEMA = "global_tables"
+LEDGER = "_consist_ingest"
+ROW = "_consist_row"
+"""The column that keeps the order of an artifact's rows."""
+TEXT = "_consist_text_"
+"""Beginning of the names of columns that hold what a source said where the value does not tell."""
+SYSTEM_COLUMNS = {
+    "consist_run_id": "VARCHAR",
+    "consist_artifact_id": "VARCHAR",
+    "consist_year": "INTEGER",
+    "consist_iteration": "INTEGER",
+    ROW: "BIGINT",
+}
+_RESERVED = re.compile(
+    r"consist_(run_id|artifact_id|year|iteration|scenario_id|file)|_consist_.*|_dlt_.*",
+    re.IGNORECASE,
+)
+
+Columns = dict[str, tuple[str, str]]
+"""Name and type of the columns of a table, by lower-case name, in stored order."""
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a column of a source cannot keep its name in a table."""
+    return _RESERVED.fullmatch(name) is not None
+
+
+class Staged(NamedTuple):
+    """Rows that no merge has stored, and the run that they are stored for."""
+
+    event: IngestEvent
+    path: Path
+
+    @property
+    def scan(self) -> str:
+        """SQL that reads the rows, each with its number."""
+        return f"read_parquet({literal(str(self.path))}, file_row_number=true)"
+
+
+def identifier(name: str) -> str:
+    """Return a quoted name."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return a string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def kept_columns(rows: RowsRecord) -> Iterable[tuple[str, str, str]]:
+    """Yield staged name, stored name and type of everything that a table keeps of some rows."""
+    for column in rows.columns:
+        yield column.staged, column.stored, column.type
+        if column.text is not None:
+            yield column.text, TEXT + column.stored, "VARCHAR"
+
+
+# ---------------------------------------------------------------- what is stored
+
+
+def tables_of(connection: DuckDBPyConnection, database: str) -> dict[str, Columns]:
+    """Return the tables of ingested rows in a catalog, with their columns."""
+    found = connection.execute(
+        "SELECT table_name, column_name, data_type FROM duckdb_columns()"
+        " WHERE database_name = ? AND schema_name = ? AND table_name <> ?"
+        " ORDER BY table_name, column_index",
+        [database, SCHEMA, LEDGER],
+    )
+    tables: dict[str, Columns] = {}
+    for table, column, kind in found.fetchall():
+        tables.setdefault(table, {})[column.lower()] = (column, kind)
+    return tables
+
+
+def stored_rows(
+    connection: DuckDBPyConnection, database: str, artifact_id: str
+) -> RowsRecord | None:
+    """Return what the ledger of a database tells of an artifact, if it has one."""
+    found = connection.execute(
+        f"SELECT source FROM {database}.{SCHEMA}.{LEDGER} WHERE artifact_id = ?", [artifact_id]
+    ).fetchall()
+    return msgspec.json.decode(found[0][0], type=RowsRecord) if found else None
+
+
+def ingested_at(
+    connection: DuckDBPyConnection, database: str, artifact_ids: list[str]
+) -> dict[str, datetime]:
+    """Return when the stored rows of some artifacts were ingested."""
+    found = connection.execute(
+        f"SELECT artifact_id, ingested_at FROM {database}.{SCHEMA}.{LEDGER}"
+        " WHERE artifact_id IN (SELECT unnest(?))",
+        [artifact_ids],
+    )
+    return dict(found.fetchall())
+
+
+def select_staged(staged: Staged) -> str:
+    """Return SQL for staged rows under their staged names: the columns, their texts, the order."""
+    picked = [
+        f"CAST({identifier(name)} AS {kind}) AS {identifier(name)}"
+        for name, _, kind in kept_columns(staged.event.rows)
+    ]
+    return f"SELECT {', '.join(picked)}, file_row_number AS {ROW} FROM {staged.scan}"
+
+
+def select_stored(database: str, artifact_id: str, rows: RowsRecord) -> str:
+    """Return SQL for stored rows as :func:`select_staged` gives them."""
+    picked = [
+        f"CAST({identifier(stored)} AS {kind}) AS {identifier(staged)}"
+        for staged, stored, kind in kept_columns(rows)
+    ]
+    table = f"{database}.{SCHEMA}.{identifier(rows.table)}"
+    return (
+        f"SELECT {', '.join([*picked, ROW])} FROM {table}"
+        f" WHERE consist_artifact_id = {literal(artifact_id)}"
+    )
+
+
+# ---------------------------------------------------------------- storing
+
+
+class Loader:
+    """Stores rows in the tables of one attached database, inside the caller's transaction."""
+
+    def __init__(self, connection: DuckDBPyConnection, database: str) -> None:
+        self._connection, self._database = connection, database
+        self._ledger = f"{database}.{SCHEMA}.{LEDGER}"
+        self._ready = False
+
+    def load(self, staged: Staged) -> bool:
+        """Let the rows of an artifact be these; return whether they are newer than what is there.
+
+        Whatever the table had of the artifact goes. All of it happens in the transaction of the
+        caller, so that it counts once or not at all.
+        """
+        event, rows = staged.event, staged.event.rows
+        self._make_ready()
+        known = self._connection.execute(
+            f"SELECT table_name, ingested_at > ?::TIMESTAMPTZ FROM {self._ledger}"
+            " WHERE artifact_id = ?",
+            [event.at, event.artifact.id],
+        ).fetchall()
+        if any(is_newer for _, is_newer in known):
+            return False
+        for table, _ in known:
+            self._forget(table, event.artifact.id)
+        columns = self._fitted(staged)
+        self._insert(staged, columns)
+        self._connection.execute(
+            f"INSERT INTO {self._ledger} VALUES (?, ?, ?, ?, ?, ?)",
+            [event.artifact.id, event.run_id, rows.table, rows.count, event.at,
+             encode(rows).decode()],
+        )  # fmt: skip
+        return True
+
+    def _make_ready(self) -> None:
+        if not self._ready:
+            self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self._database}.{SCHEMA}")
+            self._connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {self._ledger} (artifact_id VARCHAR, run_id VARCHAR,"
+                " table_name VARCHAR, row_count BIGINT, ingested_at TIMESTAMP WITH TIME ZONE,"
+                " source VARCHAR)"
+            )
+            self._ready = True
+
+    def _forget(self, table: str, artifact_id: str) -> None:
+        for target, column in ((self._target(table), "consist_artifact_id"),
+                               (self._ledger, "artifact_id")):  # fmt: skip
+            self._connection.execute(f"DELETE FROM {target} WHERE {column} = ?", [artifact_id])
+
+    def _target(self, table: str) -> str:
+        return f"{self._database}.{SCHEMA}.{identifier(table)}"
+
+    def _insert(self, staged: Staged, columns: Columns) -> None:
+        event = staged.event
+        picked = {
+            stored: f"CAST({identifier(name)} AS {columns[stored.lower()][1]})"
+            for name, stored, _ in kept_columns(event.rows)
+        }
+        picked |= _provenance(staged)
+        names = ", ".join(map(identifier, picked))
+        values = ", ".join(picked.values())
+        self._connection.execute(
+            f"INSERT INTO {self._target(event.rows.table)} ({names})"
+            f" SELECT {values} FROM {staged.scan}"
+        )
+
+    # ------------------------------------------------------------ columns
+
+    def _fitted(self, staged: Staged) -> Columns:
+        """Make the table hold the columns of some rows; return them as they are then."""
+        table = staged.event.rows.table
+        target = self._target(table)
+        wanted = {stored: kind for _, stored, kind in kept_columns(staged.event.rows)}
+        found = {name.lower(): columns for name, columns in self._tables().items()}
+        columns = found.get(table.lower())
+        if columns is None:
+            texts = {name: kind for name, kind in wanted.items() if name.startswith(TEXT)}
+            every = {n: k for n, k in wanted.items() if n not in texts} | SYSTEM_COLUMNS | texts
+            text = ", ".join(f"{identifier(name)} {kind}" for name, kind in every.items())
+            self._connection.execute(f"CREATE TABLE {target} ({text})")
+            return {name.lower(): (name, kind) for name, kind in every.items()}
+        for name, kind in {**wanted, **SYSTEM_COLUMNS}.items():
+            known = columns.get(name.lower())
+            if known is None:
+                self._connection.execute(
+                    f"ALTER TABLE {target} ADD COLUMN {identifier(name)} {kind}"
+                )
+                columns[name.lower()] = (name, kind)
+            elif known[1] != kind:
+                columns[name.lower()] = (known[0], self._widened(staged, known, kind))
+        return columns
+
+    def _tables(self) -> dict[str, Columns]:
+        return tables_of(self._connection, self._database)
+
+    def _widened(self, staged: Staged, known: tuple[str, str], kind: str) -> str:
+        """Give a column a type that holds its values and the new ones; return that type."""
+        name, stored = known
+        target = self._target(staged.event.rows.table)
+        new = next(s for s, c, _ in kept_columns(staged.event.rows) if c.lower() == name.lower())
+        common = self._common(
+            (stored, target, identifier(name)), (kind, staged.scan, identifier(new))
+        )
+        if common != stored:
+            self._connection.execute(
+                f"ALTER TABLE {target} ALTER COLUMN {identifier(name)} TYPE {common}"
+            )
+        return common
+
+    def _common(self, *sides: tuple[str, str, str]) -> str:
+        """Return a type that holds the values of both sides: type, table and column."""
+        (stored, *_), (kind, *_) = sides
+        for (own, table, column), other in zip(sides, (kind, stored), strict=True):
+            if own != other and not self._count(f"count({column})", table):
+                return other
+        common = common_type(self._connection, stored, kind)
+        for own, table, name in sides:
+            column = f"CAST({name} AS {own})"
+            back = f"TRY_CAST(TRY_CAST({column} AS {common}) AS {own})"
+            if common not in {own, "VARCHAR"} and (
+                not _binds(
+                    self._connection, f"TRY_CAST(TRY_CAST(NULL::{own} AS {common}) AS {own})"
+                )
+                or self._count(f"count_if({back} IS DISTINCT FROM {column})", table)
+            ):
+                return "VARCHAR"
+        return common
+
+    def _count(self, what: str, table: str) -> int:
+        return int(self._connection.execute(f"SELECT {what} FROM {table}").fetchall()[0][0])
+
+
+def _provenance(staged: Staged) -> dict[str, str]:
+    event = staged.event
+    return {
+        "consist_run_id": literal(event.run_id),
+        "consist_artifact_id": literal(event.artifact.id),
+        "consist_year": f"CAST({_number(event.year)} AS INTEGER)",
+        "consist_iteration": f"CAST({_number(event.iteration)} AS INTEGER)",
+        ROW: "file_row_number",
+    }
+
+
+def _number(value: int | None) -> str:
+    return "NULL" if value is None else str(int(value))
+
+
+def common_type(connection: DuckDBPyConnection, one: str, other: str) -> str:
+    """Return the type that DuckDB gives a column of both, or text where it knows none."""
+    import duckdb
+
+    if one == other:
+        return one
+    # A cursor of its own, since an error would end the transaction of the connection.
+    with connection.cursor() as aside:
+        try:
+            statement = f"DESCRIBE SELECT NULL::{one} AS it UNION ALL SELECT NULL::{other}"
+            (row,) = aside.execute(statement).fetchall()
+            aside.execute(f"SELECT CAST(NULL::{one} AS {row[1]}), CAST(NULL::{other} AS {row[1]})")
+        except duckdb.Error:
+            return "VARCHAR"
+    return str(row[1])
+
+
+def _binds(connection: DuckDBPyConnection, expression: str) -> bool:
+    import duckdb
+
+    with connection.cursor() as aside:
+        try:
+            aside.execute(f"SELECT {expression}")
+        except duckdb.Error:
+            return False
+    return True
+
+
+# ---------------------------------------------------------------- views
+
+
+def view_of(
+    connection: DuckDBPyConnection,
+    database: str,
+    table: str,
+    stored: Columns | None,
+    pending: Mapping[str, Staged],
+) -> str:
+    """Return SQL that unites the stored rows of a table with those of no merge yet.
+
+    ``pending`` are the staged rows by artifact id; what is stored of these artifacts is out of
+    date.
+    """
+    columns: Columns = dict(stored or {})
+    for staged in pending.values():
+        kinds = {stored: kind for _, stored, kind in kept_columns(staged.event.rows)}
+        for name, kind in {**kinds, **SYSTEM_COLUMNS}.items():
+            known = columns.get(name.lower(), (name, kind))
+            columns[name.lower()] = (known[0], common_type(connection, known[1], kind))
+    parts: list[str] = []
+    if stored is not None:
+        parts.append(_stored_part(database, table, columns, stored, pending))
+    parts += [_staged_part(columns, staged) for staged in pending.values()]
+    return " UNION ALL ".join(parts)
+
+
+def _stored_part(
+    database: str, table: str, columns: Columns, stored: Columns, pending: Mapping[str, Staged]
+) -> str:
+    values = {key: identifier(name) for key, (name, _) in stored.items()}
+    hidden = ", ".join(map(literal, pending))
+    where = f" WHERE consist_artifact_id NOT IN ({hidden})" if pending else ""
+    source = f"{database}.{SCHEMA}.{identifier(table)}"
+    return f"SELECT {_typed(columns, values)} FROM {source}{where}"
+
+
+def _staged_part(columns: Columns, staged: Staged) -> str:
+    values = {
+        stored.lower(): identifier(name) for name, stored, _ in kept_columns(staged.event.rows)
+    }
+    values |= _provenance(staged)
+    return f"SELECT {_typed(columns, values)} FROM {staged.scan}"
+
+
+def _typed(columns: Columns, values: Mapping[str, str]) -> str:
+    return ", ".join(
+        f"CAST({values.get(key, 'NULL')} AS {kind}) AS {identifier(name)}"
+        for key, (name, kind) in columns.items()
+    )

@@ -1,0 +1,118 @@
+"""Ingested rows as every question sees them: stored ones, and staged ones that no merge reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from consist.models.record import IngestEvent, RowsRecord
+from consist.store.database import ALIAS
+from consist.store.global_tables import (
+    ROW,
+    SCHEMA,
+    Staged,
+    identifier,
+    ingested_at,
+    select_staged,
+    select_stored,
+    stored_rows,
+    tables_of,
+    view_of,
+)
+from consist.store.journals import say_once
+from consist.store.naming import Settled
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+HAS_ROWS = "rows"
+"""Entry of the store's own table, there since rows were first stored."""
+
+
+class ArtifactRows(NamedTuple):
+    """The rows of one artifact, wherever they are.
+
+    ``table`` is SQL for ``connection``: the columns of the source and the texts, under their staged
+    names and with their types. ``order`` is the column that tells the order of the source.
+    """
+
+    connection: DuckDBPyConnection
+    rows: RowsRecord
+    table: str
+    order: str = ROW
+
+
+class TailRows:
+    """Views over the tables of ingested rows, in the schema of the same name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._pending: dict[str, Staged] = {}
+        self._stored = False
+        self._outdated = False
+        self._views: set[str] = set()
+
+    def renew(self, *, stored: bool, new_instance: bool) -> None:
+        """Forget what was staged: the database, or the instance that is asked, is another."""
+        self._outdated |= stored or bool(self._pending) or bool(self._views)
+        self._pending, self._stored = {}, stored
+        if new_instance:
+            self._views = set()
+
+    def take_in(self, settled: Iterable[Settled]) -> None:
+        """Note rows that records tell of."""
+        for event, *_ in settled:
+            if isinstance(event, IngestEvent):
+                self._take_in(event)
+
+    def _take_in(self, event: IngestEvent) -> None:
+        path = self.folder / event.rows.file
+        known = self._pending.get(event.artifact.id)
+        if known is not None and known.event.at > event.at:
+            return
+        if not path.exists():
+            say_once(path, "is gone, and with it rows that no merge had stored")
+            return
+        self._pending[event.artifact.id] = Staged(event, path)
+        self._outdated = True
+
+    def create_views(self, connection: DuckDBPyConnection) -> None:
+        """Bring the views up to date, if anything changed."""
+        if not self._outdated:
+            return
+        stored = tables_of(connection, ALIAS) if self._stored else {}
+        self._drop_outdated(connection)
+        names = {name.lower(): name for name in stored}
+        by_table: dict[str, dict[str, Staged]] = {}
+        for artifact_id, staged in self._pending.items():
+            table = staged.event.rows.table
+            by_table.setdefault(names.get(table.lower(), table), {})[artifact_id] = staged
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{SCHEMA}")
+        wanted = stored.keys() | by_table.keys()
+        for table in self._views - wanted:
+            connection.execute(f"DROP VIEW IF EXISTS memory.{SCHEMA}.{identifier(table)}")
+        for table in wanted:
+            staged = by_table.get(table, {})
+            sql = view_of(connection, ALIAS, table, stored.get(table), staged)
+            name = f"memory.{SCHEMA}.{identifier(table)}"
+            connection.execute(f"CREATE OR REPLACE VIEW {name} AS {sql}")
+        self._views, self._outdated = set(wanted), False
+
+    def _drop_outdated(self, connection: DuckDBPyConnection) -> None:
+        """Forget staged rows of which the database has newer ones already."""
+        if self._stored and self._pending:
+            known = ingested_at(connection, ALIAS, list(self._pending))
+            for artifact_id, at in known.items():
+                if at > self._pending[artifact_id].event.at:
+                    del self._pending[artifact_id]
+
+    def of(self, connection: DuckDBPyConnection, artifact_id: str) -> ArtifactRows | None:
+        """Return the rows of an artifact, if there are any."""
+        staged = self._pending.get(artifact_id)
+        if staged is not None:
+            return ArtifactRows(connection, staged.event.rows, select_staged(staged))
+        rows = stored_rows(connection, ALIAS, artifact_id) if self._stored else None
+        if rows is None:
+            return None
+        return ArtifactRows(connection, rows, select_stored(ALIAS, artifact_id, rows))

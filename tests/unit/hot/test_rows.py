@@ -1,0 +1,273 @@
+"""Ingested rows come back as frames, relations and files."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import consist
+from consist import Tracker
+from consist.errors import FileGone, UnknownKey, UnsupportedFormat, UsageError
+from consist.hot import rows
+
+if TYPE_CHECKING:
+    from consist.models.artifact import Artifact
+
+ODD = (
+    b'id,"full name",share,when,note,flag\r\n'
+    b'007,"Ann, ""A""",1.50,01/31/2030,,True\r\n'
+    b'008,"",2,12/01/2030,"",False\r\n'
+    b"010,Zo\xc3\xab,1e-7,11/30/2030,NA,True\r\n"
+)
+
+
+def ingested(tracker: Tracker, path: Path, key: str = "t", name: str = "make") -> Artifact:
+    with tracker.start_run(name, model="make"):
+        artifact = tracker.log_artifact(path, key=key)
+        tracker.ingest(artifact)
+    return artifact
+
+
+@pytest.fixture
+def odd(here: Path) -> Path:
+    path = here / "odd.csv"
+    path.write_bytes(ODD)
+    return path
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_a_lost_csv_is_loaded_as_it_would_be_from_its_file(
+    tracker: Tracker, odd: Path, merged: bool
+) -> None:
+    # ING-010, HYD-020, HYD-021
+    artifact = ingested(tracker, odd)
+    cold = tracker.load_df(artifact)
+    if merged:
+        tracker.store.sync()
+    odd.unlink()
+    hot = tracker.load_df(artifact, db_fallback="always")
+    pd.testing.assert_frame_equal(hot, cold)
+    some = tracker.load_df(artifact, db_fallback="always", columns=["share", "id"], nrows=2)
+    pd.testing.assert_frame_equal(some, cold[["share", "id"]].head(2))
+    pd.testing.assert_frame_equal(tracker.load(artifact, db_fallback="always").df(), cold)
+    with tracker.load_relation(artifact, db_fallback="always", nrows=1) as relation:
+        assert relation.fetchall()[0][0] == "007"
+
+
+def test_loads_use_rows_as_the_policy_says(tracker: Tracker, odd: Path) -> None:
+    # HYD-021, G-02
+    artifact = ingested(tracker, odd)
+    odd.unlink()
+    with pytest.raises(FileGone):
+        tracker.load_df(artifact)
+    with tracker.start_run("use", model="use", inputs=[artifact]):
+        assert len(tracker.load_df(artifact)) == 3
+        with pytest.raises(FileGone):
+            tracker.load_df(artifact, db_fallback="never")
+        with consist.use_tracker(tracker):
+            assert len(consist.load_df(artifact)) == 3
+    with tracker.start_run("other", model="other"), pytest.raises(FileGone):
+        tracker.load_df(artifact)
+    with pytest.raises(ValueError, match="db_fallback='sometimes'"):
+        tracker.load_df(artifact, db_fallback="sometimes")
+
+
+def test_options_of_files_and_unknown_columns_are_refused(tracker: Tracker, odd: Path) -> None:
+    artifact = ingested(tracker, odd)
+    odd.unlink()
+    with pytest.raises(UsageError, match="no option 'delimiter'"):
+        tracker.load_df(artifact, db_fallback="always", delimiter=";")
+    with pytest.raises(UnknownKey, match="'nope'"):
+        tracker.load_df(artifact, db_fallback="always", columns=["nope"])
+    with pytest.raises(UsageError, match="nrows"):
+        tracker.load(artifact, db_fallback="always", nrows=-1)
+
+
+def test_without_rows_a_missing_file_stays_missing(tracker: Tracker, odd: Path) -> None:
+    with tracker.start_run("make", model="make"):
+        artifact = tracker.log_artifact(odd, key="t")
+    odd.unlink()
+    with pytest.raises(FileGone):
+        tracker.load_df(artifact, db_fallback="always")
+    with pytest.raises(FileGone, match="rows in"):
+        rows.restore(tracker, artifact.to_record(), odd)
+
+
+def test_a_restored_csv_has_every_byte(tracker: Tracker, odd: Path, tmp_path: Path) -> None:
+    # HYD-006
+    artifact = ingested(tracker, odd)
+    target = tmp_path / "new" / "odd.csv"
+    rows.restore(tracker, artifact.to_record(), target)
+    assert target.read_bytes() == ODD
+    zipped = odd.with_name("odd.csv.gz")
+    zipped.write_bytes(gzip.compress(ODD))
+    other = ingested(tracker, zipped, "z", "zip")
+    rows.restore(tracker, other.to_record(), tmp_path / "b.csv.gz")
+    assert gzip.decompress((tmp_path / "b.csv.gz").read_bytes()) == ODD
+    assert tracker.files.is_same(tmp_path / "b.csv.gz", other.hash), "it stands for the original"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,b\n",
+        "a\n1\n2\n",
+        "\ufeffa;b\n1;2\n",
+        'a,b\n"x\ny",2\n',
+        "a|b\n1|\n|2\n",
+        'a,"b\nc"\n1,2\n',
+    ],
+)
+def test_small_csv_files_come_back(tracker: Tracker, here: Path, text: str) -> None:
+    path = here / "t.csv"
+    path.write_bytes(text.encode())
+    artifact = ingested(tracker, path)
+    rows.restore(tracker, artifact.to_record(), here / "b.csv")
+    assert (here / "b.csv").read_bytes() == path.read_bytes()
+
+
+def test_a_restored_parquet_file_is_the_frame_again(tracker: Tracker, here: Path) -> None:
+    # HYD-006
+    categories = pd.CategoricalDtype(["low", "high", "never"], ordered=True)
+    frame = pd.DataFrame(
+        {
+            "consist_run_id": ["mine", "mine", None],
+            "A": pd.array([1, None, 3], dtype="Int64"),
+            "a": pd.Categorical(["low", "high", "low"], dtype=categories),
+            "when": pd.date_range("2030", periods=3, tz="Europe/Berlin"),
+            "list": [[1, 2], [], None],
+        },
+        index=pd.Index([7, 8, 9], name="zone"),
+    )
+    frame.to_parquet(here / "f.parquet")
+    artifact = ingested(tracker, here / "f.parquet")
+    tracker.store.sync()
+    original = pq.read_schema(here / "f.parquet")
+    (here / "f.parquet").unlink()
+    rows.restore(tracker, artifact.to_record(), here / "f.parquet")
+    assert pq.read_schema(here / "f.parquet").equals(original, check_metadata=True)
+    pd.testing.assert_frame_equal(tracker.load_df(artifact), frame)
+    assert tracker.files.is_same(here / "f.parquet", artifact.hash)
+    (here / "f.parquet").unlink()
+    hot = tracker.load_df(artifact, db_fallback="always", columns=["a"])
+    pd.testing.assert_frame_equal(hot, frame[["a"]])
+
+
+def test_many_row_groups_keep_their_order(tracker: Tracker, here: Path) -> None:
+    frame = pd.DataFrame({"n": range(250_000, 0, -1)})
+    frame.to_parquet(here / "f.parquet", row_group_size=70_000)
+    artifact = ingested(tracker, here / "f.parquet")
+    tracker.store.sync()
+    rows.restore(tracker, artifact.to_record(), here / "g.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(here / "g.parquet"), frame)
+    assert pq.read_metadata(here / "g.parquet").num_row_groups == 4
+
+
+def test_rows_that_were_given_make_a_file_with_a_warning(
+    tracker: Tracker, odd: Path, here: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = pd.DataFrame({"x": [1, 2]})
+    with tracker.start_run("make", model="make"):
+        artifact = tracker.log_artifact(odd, key="t")
+        tracker.ingest(artifact, frame)
+    rows.restore(tracker, artifact.to_record(), here / "b.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(here / "b.csv"), frame)
+    assert "given as data" in caplog.text
+
+
+def test_other_formats_are_not_rebuilt(tracker: Tracker, here: Path) -> None:
+    # HYD-006
+    (here / "t.json").write_text('[{"a": 1}]')
+    with tracker.start_run("make", model="make"):
+        artifact = tracker.log_artifact("t.json", key="t")
+        tracker.ingest(artifact, [{"a": 1}])
+    (here / "t.json").unlink()
+    with (
+        pytest.raises(UnsupportedFormat, match="'json' cannot rebuild 't'"),
+        tracker.start_run("use", model="use", inputs=[artifact], cache_hydration="inputs-missing"),
+    ):
+        pass
+    assert tracker.load_df(artifact, db_fallback="always")["a"].tolist() == [1]
+
+
+def test_restoring_needs_a_place(tracker: Tracker, odd: Path, here: Path) -> None:
+    artifact = ingested(tracker, odd)
+    (here / "file").touch()
+    with pytest.raises(RuntimeError, match="cannot write"):
+        rows.restore(tracker, artifact.to_record(), here / "file" / "b.csv")
+
+
+def use(tracker: Tracker, artifact: Any, name: str = "use") -> bytes:
+    with tracker.start_run(
+        name, model="use", inputs=[artifact], cache_hydration="inputs-missing",
+        cache_mode="overwrite",
+    ):  # fmt: skip
+        return artifact.path.read_bytes()
+
+
+def test_missing_inputs_come_from_the_original_place_first(
+    tracker: Tracker, tmp_path: Path
+) -> None:
+    # HYD-006, HYD-007
+    with tracker.start_run("make", model="make"):
+        path = tracker.run_dir / "odd.csv"
+        path.write_bytes(ODD)
+        artifact = tracker.log_artifact(path, key="t")
+        tracker.ingest(artifact)
+    with Tracker(tmp_path / "elsewhere", tracker.db_path) as other:
+        here = other.load_input_bundle("make")["t"]
+        assert use(other, here) == ODD
+        copied = other.run_dir / "odd.csv"
+        assert here.path == copied
+        copied.unlink()
+        path.unlink()
+        assert use(other, here, "again") == ODD
+        assert here.path == copied, "rebuilt where the copy would be"
+        copied.unlink()
+        copied.write_text("another file has the place\n")
+        assert use(other, here, "third") == ODD
+        assert here.path.is_relative_to(other.run_dir / "restored")
+        assert copied.read_text() == "another file has the place\n"
+
+
+def test_a_rebuilt_input_that_was_changed_is_made_again(tracker: Tracker, odd: Path) -> None:
+    artifact = ingested(tracker, odd)
+    odd.unlink()
+    assert use(tracker, artifact) == ODD
+    artifact.path.write_text("tampered")
+    assert use(tracker, artifact, "again") == ODD
+
+
+def test_a_path_that_is_gone_is_not_recovered(tracker: Tracker, odd: Path) -> None:
+    # HYD-007
+    ingested(tracker, odd)
+    odd.unlink()
+    with (
+        pytest.raises(FileNotFoundError),
+        tracker.start_run("use", model="use", inputs=[odd], cache_hydration="inputs-missing"),
+    ):
+        pass
+
+
+def test_a_hit_rebuilds_nothing(tracker: Tracker, tmp_path: Path) -> None:
+    # HYD-014, HYD-018
+    with tracker.start_run("make", model="make"):
+        artifact = tracker.log_dataframe(pd.DataFrame({"a": [1]}), "made")
+        tracker.ingest(artifact)
+    path = artifact.path
+    path.unlink()
+    out = tracker.run_dir / "out"
+    with (
+        pytest.raises(FileGone),
+        tracker.start_run(
+            "make", model="make", cache_hydration="outputs-all", materialize_cached_outputs_dir=out
+        ),
+    ):
+        pass
+    assert not path.exists()
+    assert not list(out.glob("*"))
