@@ -37,11 +37,13 @@ if TYPE_CHECKING:
     from consist.models.run import Run
     from consist.query import artifacts as find_artifacts_
     from consist.query import ask
+    from consist.query import history as history_
     from consist.query import runs as find_runs_
     from consist.runs import explain as _explain
     from consist.workflow.scenario import ScenarioContext
 else:
     find_runs_ = LazyRoom("consist.query.runs")
+    history_ = LazyRoom("consist.query.history")
     find_artifacts_ = LazyRoom("consist.query.artifacts")
     ask = LazyRoom("consist.query.ask")
     _explain = LazyRoom("consist.runs.explain")
@@ -260,7 +262,7 @@ def find_runs(*, tracker: Tracker | None = None, **filters: Any) -> Any:
 
 
 find_latest_run = on_current(find_runs_.find_latest_run)
-history = on_current(find_runs_.history)
+history = on_current(history_.history)
 get_artifact = on_current(find_artifacts_.get_artifact)
 run_query = on_current(ask.run_query)
 

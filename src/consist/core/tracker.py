@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from consist.models.run import ConsistRecord, Run
     from consist.query import artifacts as find_artifacts_
     from consist.query import ask, lineage
+    from consist.query import history as history_
     from consist.query import runs as find_runs_
     from consist.runs import explain as _explain
     from consist.runs import trace as _trace
@@ -55,6 +56,7 @@ else:
     _explain = LazyRoom("consist.runs.explain")
     _scenario = LazyRoom("consist.workflow.scenario")
     find_runs_ = LazyRoom("consist.query.runs")
+    history_ = LazyRoom("consist.query.history")
     find_artifacts_ = LazyRoom("consist.query.artifacts")
     lineage = LazyRoom("consist.query.lineage")
     ask = LazyRoom("consist.query.ask")
@@ -229,7 +231,7 @@ run_subdir_fn, allow_external_paths, code_identity
     find_matching_run = find_runs_.find_matching_run
     get_run_record = find_runs_.get_run_record
     get_run_config = find_runs_.get_run_config
-    history = find_runs_.history
+    history = history_.history
     get_artifact = find_artifacts_.get_artifact
     get_artifact_by_uri = find_artifacts_.get_artifact_by_uri
     find_artifacts = find_artifacts_.find_artifacts

@@ -18,8 +18,6 @@ from consist.store.snapshots import read_snapshot
 from consist.types import FacetKeyIndex, FieldIndex, IndexBySpec
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from consist.workspace import Workspace
 
 
@@ -258,15 +256,16 @@ def _filters(
         conditions.append(run.model_name == name)
     if parent_id is not None:
         conditions.append(run.parent_run_id == meant_run_id(ws, parent_id))
-    conditions += [func.json_contains(run.tags, _json(tag)) for tag in tags or ()]
+    conditions += [func.json_contains(run.tags, as_json(tag)) for tag in tags or ()]
     conditions += [
-        func.json_extract(run.meta, _pointer(key)) == _json(value)
+        func.json_extract(run.meta, _pointer(key)) == as_json(value)
         for key, value in (metadata or {}).items()
     ]
     return conditions
 
 
-def _json(value: Any) -> str:
+def as_json(value: Any) -> str:
+    """Return a value as the text that JSON columns are compared with."""
     return msgspec.json.encode(value, enc_hook=str).decode()
 
 
@@ -391,35 +390,3 @@ def get_run_config(
     """Return the full config of a run from its snapshot; see :func:`get_run_record`."""
     record = get_run_record(ws, run_id, allow_missing=allow_missing)
     return None if record is None else record.config
-
-
-def history(ws: Workspace, limit: int = 10, tags: list[str] | None = None) -> pd.DataFrame:
-    """Return recent runs as a table, newest first.
-
-    Parameters
-    ----------
-    limit : int, default 10
-        Most runs to return.
-    tags : list of str, optional
-        Labels of which a run has to have at least one.
-
-    Returns
-    -------
-    DataFrame
-        The columns of :class:`~consist.models.run.Run` and ``duration_seconds``; empty without a
-        database.
-    """
-    import pandas as pd
-    from sqlalchemy import or_
-
-    names = [*Run.model_fields, "duration_seconds"]
-    if not ws.store.has_database:
-        return pd.DataFrame(columns=names)
-    labels = columns(Run).tags
-    any_of = [or_(*(func.json_contains(labels, _json(tag)) for tag in tags))] if tags else []
-    rows = [
-        {**{name: getattr(run, name) for name in Run.model_fields},
-         "duration_seconds": run.duration_seconds}
-        for run in fetch_all(ws, Run, newest(Run, any_of, limit))
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=names)
