@@ -16,7 +16,7 @@ import msgspec
 from consist.active import ActiveRun
 from consist.artifacts.facets import facet_meta
 from consist.artifacts.items import Named
-from consist.errors import HashMismatch
+from consist.errors import HashMismatch, UnsupportedFormat
 from consist.files.mounts import Location
 from consist.models.record import (
     ArtifactRecord,
@@ -104,7 +104,7 @@ def _fresh(
     real: _RealPaths | None = None,
 ) -> ArtifactRecord:
     item, location = file.item, file.location
-    meta = dict(item.meta) | dict(facet_meta(item.facet))
+    meta = dict(item.meta) | dict(facet_meta(item.facet)) | content_meta(ws, file.driver, item)
     mount = ws.files.mounts.mount_of(location.uri)
     if mount is not None:
         meta["mount_scheme"], meta["mount_root"] = mount
@@ -160,6 +160,33 @@ def _equal(ws: Workspace, file: _File) -> ArtifactRecord | None:
 
 
 # ---------------------------------------------------------------- digests
+
+
+def content_meta(ws: Workspace, driver: str, item: Named) -> dict[str, str]:
+    """Return what the driver says of the content of a file, for formats that tell it apart."""
+    found = None
+    if ws.keeps and ws.formats.has_digest(driver) and _must_read(item):
+        found = content_digest(ws, driver, item.path)
+    return {} if found is None else {"content_digest": found}
+
+
+def content_digest(ws: Workspace, driver: str, path: str) -> str | None:
+    """Return the digest of what a file says, however it is stored; None if nobody can tell.
+
+    A tracker that identifies files by size and time reads none.
+    """
+    if not Path(path).is_file() or ws.files.memo.strategy == "fast":
+        return None
+    try:
+        found = ws.files.memo.content(path, driver, lambda name: _told(ws, driver, name))
+    except UnsupportedFormat as error:
+        logger.warning("[Consist] the content of %s cannot be told: %s", path, error)
+        return None
+    return f"{driver}:{found}" if found else None
+
+
+def _told(ws: Workspace, driver: str, path: str) -> str:
+    return ws.formats.driver(driver).digest(path) or ""
 
 
 def digest_all(ws: Workspace, named: Sequence[Named]) -> list[str | None]:

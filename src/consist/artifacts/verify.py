@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from consist.artifacts.describe import content_digest
 from consist.errors import ArtifactChanged, ConsistError, FileGone, InputChanged, hint
 from consist.identity.files import FAST
 from consist.models.record import ArtifactRecord
@@ -47,9 +48,19 @@ def standing(ws: Workspace, record: ArtifactRecord) -> Standing:
     if ws.keeps and ws.files.is_same(path, record.hash):
         _remember(ws, record, path)
         return Standing("same", path)
+    if ws.keeps and says_the_same(ws, record, path):
+        return Standing("same", path)
     if not os.path.exists(path):  # noqa: PTH110 - a path as text, on the way of every input
         return Standing("gone", path)
     return Standing("changed" if ws.keeps and record.hash is not None else "unknown", path)
+
+
+def says_the_same(ws: Workspace, record: ArtifactRecord, path: str) -> bool:
+    """Whether a file of other bytes has the recorded content, where its format tells that apart."""
+    recorded = record.meta.get("content_digest")
+    if recorded is None or not ws.formats.has_digest(record.driver):
+        return False
+    return content_digest(ws, record.driver, path) == recorded
 
 
 def change_of(ws: Workspace, record: ArtifactRecord) -> str | None:

@@ -112,7 +112,7 @@ def identity_of(document: RunDocument) -> Compared:
             UsedInput(
                 extra.input_names.get(artifact.id, artifact.key),
                 artifact,
-                extra.input_digests.get(artifact.id, artifact.hash),
+                extra.input_digests.get(artifact.id, artifact.content),
             )
             for artifact in document.inputs
             if artifact.id not in late

@@ -71,6 +71,11 @@ class Memo:
         self._file = MemoFile(None if path is None else os.path.abspath(path))
         self._other: Memo | None = None
 
+    @property
+    def strategy(self) -> Strategy:
+        """How files are digested."""
+        return "fast" if self._fast else "full"
+
     # ------------------------------------------------------------ questions
 
     def digest(self, path: PathLike) -> str:
@@ -97,6 +102,36 @@ class Memo:
         if _is_folder(status):
             return self.directory(name)
         return self._unread(name, status) or self._read(name, status)
+
+    def content(self, path: PathLike, kind: str, compute: Callable[[str], str]) -> str:
+        """Return the digest of what a file says, computed again only where the file changed.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.
+        kind : str
+            What computes the digest; digests of different kinds are kept apart.
+        compute : callable
+            Computes it from the path.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is nothing at ``path``.
+        IdentityError
+            If the file keeps changing while it is read.
+        """
+        name, status = os.fspath(path), os.stat(path)
+        key, stamp = f"{name}#{kind}", stamp_of(status)
+        known = self._known.get(key)
+        if known is not None and known[:4] == stamp:
+            return known[4]
+        stored = self._file.find(f"{os.path.abspath(name)}#{kind}")
+        if stored is not None and stored[0] == stamp:
+            _remember(self._known, key, (*stamp, stored[1]), self._capacity)
+            return stored[1]
+        return self._read(name, status, compute, f"#{kind}")
 
     def digest_many(
         self, paths: Iterable[PathLike], progress: Callable[[int], None] | None = None
@@ -226,15 +261,22 @@ class Memo:
         _remember(self._known, name, (*stamp, stored[1]), self._capacity)
         return stored[1]
 
-    def _read(self, name: str, status: os.stat_result) -> str:
+    def _read(
+        self,
+        name: str,
+        status: os.stat_result,
+        compute: Callable[[str], str] | None = None,
+        suffix: str = "",
+    ) -> str:
+        """Digest a file that does not change meanwhile, and keep the digest under its name."""
         for _ in range(_ATTEMPTS):
             before, calm = settle(name, status)
-            found = self._digest_file(name)
+            found = (compute or self._digest_file)(name)
             status = os.stat(name)
             if (stamp := stamp_of(status)) == stamp_of(before):
                 if calm:
-                    _remember(self._known, name, (*stamp, found), self._capacity)
-                    self._file.put(os.path.abspath(name), stamp, found)
+                    _remember(self._known, name + suffix, (*stamp, found), self._capacity)
+                    self._file.put(os.path.abspath(name) + suffix, stamp, found)
                 return found
         raise _restless(name)
 

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 class _Own(NamedTuple):
     suffixes: tuple[str, ...]
     home: str
+    has_digest: bool = False
 
 
 class _Absent(NamedTuple):
@@ -33,7 +34,7 @@ class _Absent(NamedTuple):
 # these suffixes equal to those of the classes.
 _OWN = {
     "csv": _Own((".csv", ".csv.gz"), "consist.formats.csv:CsvDriver"),
-    "h5": _Own((".h5", ".hdf5"), "consist.formats.hdf5:Hdf5Driver"),
+    "h5": _Own((".h5", ".hdf5"), "consist.formats.hdf5:Hdf5Driver", has_digest=True),
     "json": _Own((".json", ".json.gz"), "consist.formats.json:JsonDriver"),
     "parquet": _Own((".parquet", ".parquet.gz"), "consist.formats.parquet:ParquetDriver"),
     "zarr": _Own((".zarr",), "consist.formats.zarr:ZarrDriver"),
@@ -111,6 +112,12 @@ class Formats:
         """Whether content of this format can be loaded here, library and all."""
         driver = self.driver(name)
         return driver.kind != "file" and driver.available()
+
+    def has_digest(self, name: str) -> bool:
+        """Whether the driver may tell the content of a file apart from its bytes."""
+        if name in _OWN:
+            return _OWN[name].has_digest and self.driver(name).available()
+        return name in self._plugins and self.driver(name).available()
 
     def all(self) -> dict[str, Driver]:
         """Return every known driver by name, those of other distributions too.

@@ -54,6 +54,11 @@ class ArtifactRecord(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
     @property
+    def content(self) -> str | None:
+        """What stands for the content: a digest of the driver's, or else that of the bytes."""
+        return self.meta.get("content_digest") or self.hash
+
+    @property
     def location(self) -> tuple[str, str, str | None, str | None]:
         """Where the recorded bytes lie: root, URI and the path inside a container."""
         return (self.root, self.container_uri, self.table_path, self.array_path)

@@ -212,7 +212,7 @@ def _input_identity(item: Input) -> InputIdentity:
     return InputIdentity(
         name=item.name,
         key=record.key,
-        digest=record.hash,
+        digest=record.content,
         producer=record.run_signature if item.managed else None,
         table_path=record.table_path,
         array_path=record.array_path,

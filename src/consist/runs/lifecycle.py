@@ -192,7 +192,7 @@ def _extra(
         content_signature=identity.content_signature,
         claimed=claimed,
         block=request.block,
-        input_digests={item.record.id: item.record.hash for item in identity.used},
+        input_digests={item.record.id: item.record.content for item in identity.used},
         facet=request.facet_record,
         process=this_process(),
         **(_executed(identity) if hit is None else {}),

@@ -175,7 +175,7 @@ def identity_about_to_be(request: RunRequest, identity: Identity, config: Raw) -
         identity_inputs=identity.meta.get("consist_hash_inputs", {}),
         binding=identity.binding,
         used=tuple(
-            UsedInput(names.get(uid) or record.key, record, record.hash)
+            UsedInput(names.get(uid) or record.key, record, record.content)
             for uid, record in records.items()
         ),
     )
