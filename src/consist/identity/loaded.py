@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _INSTALLED = ("site-packages", "dist-packages")
+_STANDARD = os.path.join(os.path.dirname(os.__file__), "")  # noqa: PTH118, PTH120 - it is text
 _PYC_HEADER = 16
 _UNKNOWN = object()
 
@@ -65,7 +66,7 @@ class LoadedSources:
             known, spec = self._seen.get(name), getattr(module, "__spec__", None)
             if known is not None and known.spec is spec:
                 continue
-            path = _source_file(module)
+            path = None if _is_installed(module) else _source_file(module)
             if path is None or not self._is_ours(path):
                 self._elsewhere.add(name)
                 continue
@@ -140,6 +141,17 @@ class LoadedSources:
 
     def _is_ours(self, path: str) -> bool:
         return path.startswith(self._root) and not any(part in path for part in _INSTALLED)
+
+
+def _is_installed(module: Any) -> bool:
+    """Whether the path of a module tells that Python or a distribution brought it.
+
+    Following the links in every path would take longer than the rest of a run's identity.
+    """
+    path = getattr(module, "__file__", None)
+    return isinstance(path, str) and (
+        path.startswith(_STANDARD) or any(part in path for part in _INSTALLED)
+    )
 
 
 def _source_file(module: Any) -> str | None:
