@@ -139,6 +139,9 @@ class Constants:
         for label, constant in self._known.items():
             text = digest("reach", label, constant.text, constant.made)
             self._walk.found.part(label, text)
+            file = constant.namespace.get("__file__")
+            if isinstance(file, str):
+                self._walk.found.place(label, file)
 
     # ------------------------------------------------------------ how it was made
 

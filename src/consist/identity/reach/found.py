@@ -45,6 +45,10 @@ class Found:
             self.files.add(file)
             self._files_of[label] = file
 
+    def place(self, label: str, file: str) -> None:
+        """Say in which file people find a part whose text was not read there."""
+        self._files_of.setdefault(label, file)
+
     def package(self, module_name: str) -> str:
         """Add the distribution that a module comes from; return how to refer to it."""
         name, _, version = distribution_of(module_name).partition(" ")
