@@ -89,6 +89,8 @@ def test_a_second_look_gives_the_same_answer_without_a_walk(
         "steps.help.__code__ = steps.other.__code__",
         "steps.step.__defaults__ = (7,)",
         "steps.L.append(3)",
+        "steps.a.new = 3",
+        "steps.s.n = 3",
     ],
 )
 def test_what_changes_in_memory_is_seen(
@@ -104,7 +106,11 @@ def test_what_changes_in_memory_is_seen(
             def __init__(self): self.m = 1
             def f(self): return 1
         a = A()
-        def step(n=2): return help(), K, T, L, F["a"](), a.f(), A.n
+        class S:
+            __slots__ = ("n",)
+            def __init__(self): self.n = 1
+        s = S()
+        def step(n=2): return help(), K, T, L, F["a"](), a.f(), A.n, s.n
     """
     steps = load(reach_b=text)
     before = reach.of(steps.step).digest
