@@ -136,7 +136,8 @@ def _read_only(walk: Walker, value: MappingProxyType[Any, Any]) -> str:
 
 
 def _wrapped(walk: Walker, value: Any) -> str:
-    return f"{walk.target(_class_of(value))} {walk.target(vars(value))}"
+    held = cast("dict[str, object]", vars(value))
+    return f"{walk.target(_class_of(value))} {walk.target(held)}"
 
 
 def _sequence(walk: Walker, value: Collection[Any]) -> str:

@@ -322,3 +322,19 @@ def test_ordinary_code_leaves_nothing_open(look: Look) -> None:
 def test_what_is_not_written_in_python_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CodeIdentityUnavailableError):
         CodeIdentity(tmp_path).of(len, "callable_deps")
+
+
+# ---------------------------------------------------------------- size
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"def step():\n    return {'+'.join(['x'] * 1500)}\n",
+        "def step(x):\n    if x: pass\n" + "    elif x: pass\n" * 600,
+        "def step():\n    from chain import f0\n",
+    ],
+)
+def test_long_code_is_no_trouble(text: str, look: Look) -> None:
+    chain = "".join(f"def f{i}(): return f{i + 1}()\n" for i in range(1200)) + "f1200 = int\n"
+    assert look({"steps.py": text, "chain.py": chain}).parts["function steps.step in steps.py"]
