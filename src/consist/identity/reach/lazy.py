@@ -30,7 +30,7 @@ class _Module:
         self.package = name if is_package else name.rpartition(".")[0]
         source = source_of(file)
         self.readable = source is not None
-        self.top = TopLevel({}, [], []) if source is None else top_level(source)
+        self.top = TopLevel({}, {}, [], []) if source is None else top_level(source)
 
 
 class LazyImports:

@@ -32,6 +32,7 @@ from consist.identity.reach.plain import is_plain
 from consist.identity.reach.values import CACHED, carried, opaque, text_of
 
 _LOADERS = (importlib.import_module, importlib.reload)
+_MOST_LEVELS = 64
 
 
 class Walk:
@@ -41,7 +42,9 @@ class Walk:
         self.found = Found()
         self._constants = Constants(self)
         self._lazy = LazyImports(self.found)
-        self._texts: dict[int, tuple[object, str]] = {}  # by id; holding the object keeps its id
+        # By id, with how many opaque values are in it; holding the object keeps its id.
+        self._texts: dict[int, tuple[object, str, int]] = {}
+        self._levels = 0
         self._queue: deque[Callable[[], None]] = deque()
         self._queued: set[Hashable] = set()
 
@@ -57,11 +60,13 @@ class Walk:
         """Begin with the block that a frame stands in."""
         return enter_block(self, frame)
 
-    def values(self, values: Mapping[str, object], name: str) -> str:
-        """Begin with what a callable carries."""
-        return with_carried(
-            self, name, {label: self.target(item) for label, item in values.items()}
-        )
+    def values(self, values: Mapping[str, object], name: str, function: FunctionType) -> str:
+        """Begin with what a function carries."""
+        before = self.found.opaque
+        texts = {label: self.target(item) for label, item in values.items()}
+        if self.found.opaque > before:
+            texts["making"] = self._constants.made_function(function, name)
+        return with_carried(self, name, texts)
 
     def callable(self, fn: Callable[..., Any]) -> str:
         """Begin with any other callable; of an object, what calling it uses."""
@@ -152,7 +157,7 @@ class Walk:
         if is_ours(value):
             return "consist"
         if isinstance(value, (type, FunctionType, ModuleType, MethodType, BuiltinFunctionType)):
-            return self.target(value)
+            return self._constants.made(namespace, name, self.target(value))
         module = namespace.get("__name__")
         holder = sys.modules.get(module) if isinstance(module, str) else None
         if holder is not None and vars(holder) is namespace:
@@ -176,8 +181,15 @@ class Walk:
                 return opaque(self, value)
         kept = self._texts.get(id(value))
         if kept is not None:
+            self.found.opaque += kept[2]
             return kept[1]
-        self._texts[id(value)] = value, "itself"
+        if self._levels >= _MOST_LEVELS:
+            self.found.opaque += 1
+            return "too deep"
+        before = self.found.opaque
+        self._texts[id(value)] = value, "itself", 0
+        self._levels += 1
         text = text_of(self, value)
-        self._texts[id(value)] = value, text
+        self._levels -= 1
+        self._texts[id(value)] = value, text, self.found.opaque - before
         return text

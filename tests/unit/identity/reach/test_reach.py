@@ -127,12 +127,14 @@ def test_what_the_step_changes_itself_is_no_change(load: Callable[..., Any], rea
             def __init__(self): self.count = 0
             def add(self): self.count += 1
         counter = Counter()
+        MADE = {}
         def step():
             global N
             N += 1
             MEMO[N] = N
             SEEN.append(N)
             counter.add()
+            MADE[N] = Counter()
         """
     )
     before = reach.of(steps.step).digest
