@@ -36,6 +36,7 @@ def enter_class(walk: Walker, cls: type) -> str:
     """Enter an own class with its bases and methods; return its label."""
     namespace = _namespace_of(cls)
     label = f"class {module_name(namespace) if namespace else cls.__module__}.{cls.__qualname__}"
+    label = walk.found.label(label, cls)
     walk.later(("class", id(cls)), lambda: _enter_class(walk, cls, label))
     return label
 

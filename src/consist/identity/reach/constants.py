@@ -64,7 +64,7 @@ class Constants:
 
     def enter(self, namespace: Namespace, name: str, value: Any) -> str:
         """Enter a constant; return its label."""
-        label = f"constant {module_name(namespace)}.{name}"
+        label = self._walk.found.label(f"constant {module_name(namespace)}.{name}", namespace)
         known = self._known.get(label)
         if known is not None and known.value is value:
             return label

@@ -18,15 +18,21 @@ from consist.identity.sources import bytecode_digest
 
 def enter_function(walk: Walker, function: FunctionType) -> str:
     """Enter an own function; return its label, with what it carries."""
-    label = enter_code(walk, function.__code__, function.__globals__)
+    code, namespace = function.__code__, function.__globals__
+    label = enter_code(walk, code, namespace)
     walk.found.pins.function(function)
     carried = {name: walk.target(value) for name, value in parts_of(function)}
-    return with_carried(walk, label, carried)
+    text = with_carried(walk, label, carried)
+    if namespace.get(code.co_qualname) is function:
+        return text
+    # Another may go by the same name, as all lambdas do.
+    return f"{text} with {_tree(code, namespace)}"
 
 
 def enter_code(walk: Walker, code: CodeType, namespace: Namespace) -> str:
     """Enter what a function executes; return its label."""
     label = f"function {module_name(namespace, code.co_filename)}.{code.co_qualname}"
+    label = walk.found.label(label, namespace)
     walk.later((id(code), id(namespace)), lambda: _enter_code(walk, code, namespace, label))
     return label
 
@@ -57,6 +63,12 @@ def _enter_code(walk: Walker, code: CodeType, namespace: Namespace, label: str) 
     walk.executes(code, namespace)
     file = None if source is None else code.co_filename
     walk.found.part(label, digest("reach", label, tree, references), file)
+
+
+def _tree(code: CodeType, namespace: Namespace) -> str:
+    source = source_of(code.co_filename, dict(namespace))
+    node = None if source is None else source.function(code)
+    return bytecode_digest(code) if node is None else spelling(node)
 
 
 def _note_patches(

@@ -25,14 +25,19 @@ from consist.identity.reach.found import Found, Namespace
 from consist.identity.reach.functions import enter_block, enter_code, with_carried
 from consist.identity.reach.inside import is_own
 from consist.identity.reach.lazy import LazyImports
-from consist.identity.reach.modules import enter_import, package_of
+from consist.identity.reach.modules import enter_import, module_name, package_of
 from consist.identity.reach.names import DYNAMIC, Chain, imported, is_builtin
 from consist.identity.reach.origin import is_ours, origin_of_module
 from consist.identity.reach.plain import is_plain
 from consist.identity.reach.values import CACHED, carried, opaque, text_of
 
+_CODE = (type, FunctionType, ModuleType, MethodType, BuiltinFunctionType)
 _LOADERS = (importlib.import_module, importlib.reload)
 _MOST_LEVELS = 64
+# A script has others than the module it is, and so has a project elsewhere.
+_PLACES = frozenset(
+    {"__builtins__", "__cached__", "__file__", "__loader__", "__name__", "__package__", "__spec__"}
+)
 
 
 class Walk:
@@ -156,8 +161,10 @@ class Walk:
         """Return the target of a global name: of code itself, or of a constant."""
         if is_ours(value):
             return "consist"
-        if isinstance(value, (type, FunctionType, ModuleType, MethodType, BuiltinFunctionType)):
+        if isinstance(value, _CODE):
             return self._constants.made(namespace, name, self.target(value))
+        if name in _PLACES:
+            return f"{name} of {module_name(namespace)}"
         module = namespace.get("__name__")
         holder = sys.modules.get(module) if isinstance(module, str) else None
         if holder is not None and vars(holder) is namespace:

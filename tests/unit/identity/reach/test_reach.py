@@ -225,8 +225,9 @@ def test_values_of_functions_that_are_gone_are_not_held(
 _FILES = {
     "pkg/__init__.py": "",
     "pkg/help.py": "import os\nTABLE = {'b', 'a', 'c'}\ndef f():\n    return TABLE\n",
-    "pkg/steps.py": "import sys\nsys.path.insert(0, '.')\nfrom pkg.help import f\n"
-    "def step():\n    return f()\n"
+    "pkg/steps.py": "import logging, sys\nsys.path.insert(0, '.')\nfrom pkg.help import f\n"
+    "LOG = logging.getLogger(__name__)\n"
+    "def step():\n    return f(), LOG, __file__\n"
     "if __name__ == '__main__':\n"
     "    from consist.identity import LoadedSources\n"
     "    from consist.identity.reach import Reach\n"
