@@ -23,7 +23,8 @@ def enter_function(walk: Walker, function: FunctionType) -> str:
     walk.found.pins.function(function)
     carried = {name: walk.target(value) for name, value in parts_of(function)}
     text = with_carried(walk, label, carried)
-    if namespace.get(code.co_qualname) is function:
+    is_method = "." in code.co_qualname and "<" not in code.co_qualname
+    if is_method or namespace.get(code.co_qualname) is function:
         return text
     # Another may go by the same name, as all lambdas do.
     return f"{text} with {_tree(code, namespace)}"

@@ -62,7 +62,7 @@ class _Reader:
         for node in tree.body:
             self.imports.extend(_imports(node))
         brought = {name for node in self.imports for name in _bound(node)}
-        self._local = set(_bound(tree.body)) - brought
+        self._local = set(_bound(tree.body)) - brought - _aliases(tree, brought)
         for node in tree.body:
             self._read(node, node)
         self._tracking = _tracking_names(tree)
@@ -175,6 +175,16 @@ def _bound(nodes: Iterable[ast.stmt] | ast.stmt) -> Iterator[str]:
         else:
             yield from _names_given(node)
             yield from _bound(_inner(node))
+
+
+def _aliases(tree: ast.Module, brought: set[str]) -> set[str]:
+    """Return other names for what imports brought, as in ``rng = np.random``."""
+    found: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name | ast.Attribute):
+            roots = {chain[0] for chain in chains_in([node.value])}
+            found.update(() if roots.isdisjoint(brought | found) else _bound(node))
+    return found
 
 
 def _tracking_names(tree: ast.Module) -> set[str]:

@@ -155,7 +155,8 @@ class Walk:
             return self.target(below)
         if origin_of_module(module) == "own" and where is not None:
             self.found.unresolved.add(f"{module.__name__}.{attribute} in {where}")
-        return None
+        on_demand = vars(module).get("__getattr__")
+        return None if on_demand is None or not is_own(on_demand) else self.target(on_demand)
 
     def _named(self, namespace: Namespace, name: str, value: object) -> str:
         """Return the target of a global name: of code itself, or of a constant."""
