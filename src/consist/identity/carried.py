@@ -15,7 +15,7 @@ value gets a label and a short text that is the same exactly if the value is:
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from types import (
@@ -23,6 +23,7 @@ from types import (
     CodeType,
     FunctionType,
     MappingProxyType,
+    MemberDescriptorType,
     MethodType,
     ModuleType,
 )
@@ -41,7 +42,6 @@ from consist.identity.sources import (
 )
 
 _MOST_LEVELS = 8
-_ABSENT = object()
 _CACHED: type = type(functools.lru_cache(print))
 _CALLABLES = (FunctionType, MethodType, functools.partial, BuiltinFunctionType, _CACHED)
 
@@ -213,13 +213,14 @@ def attributes_of(owner: object) -> Iterator[tuple[str, object]]:
     found = dict(fields_of(owner)) if kind == "object" else {}
     if kind not in {None, "object"}:
         found[""] = owner
-    found.update(getattr(owner, "__dict__", {}))
+    # Around `__getattr__`, which may answer anything.
+    with suppress(AttributeError):
+        found.update(object.__getattribute__(owner, "__dict__"))
     for base in type(owner).__mro__:
-        slots: str | Iterable[str] = vars(base).get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            value = getattr(owner, name, _ABSENT)
-            if not name.startswith("__") and value is not _ABSENT:
-                found[name] = value
+        for name, slot in vars(base).items() if "__slots__" in vars(base) else ():
+            if isinstance(slot, MemberDescriptorType) and not name.startswith("__"):
+                with suppress(AttributeError):  # not assigned yet
+                    found[name] = slot.__get__(owner)
     yield from found.items()
 
 

@@ -36,6 +36,7 @@ def enter_class(walk: Walker, cls: type) -> str:
     """Enter an own class with its bases and methods; return its label."""
     namespace = _namespace_of(cls)
     label = f"class {module_name(namespace) if namespace else cls.__module__}.{cls.__qualname__}"
+    label = walk.found.label(label, cls)
     walk.later(("class", id(cls)), lambda: _enter_class(walk, cls, label))
     return label
 
@@ -191,14 +192,23 @@ def enter_instance(walk: Walker, value: Any) -> str:
     cls = cast("type[Any]", type(value))
     label = walk.target(cls)
     if isinstance(value, Enum):
-        return f"{label}.{value.name}"
-    changed = changed_attributes(cls)
-    held = getattr(value, "__dict__", None)
-    texts: dict[str, str] = {}
-    for name, item in attributes_of(value):
-        if name in changed or item is value:
-            continue
-        if isinstance(held, dict):
-            walk.found.pins.name(cast("dict[str, object]", held), name)
-        texts[name] = walk.target(item)
-    return f"instance of {label} {digest('reach', texts)}"
+        return f"{label}.{value.name} {walk.target(value.value)}"
+    return f"instance of {label} {digest('reach', attribute_texts(walk, value))}"
+
+
+def attribute_texts(walk: Walker, value: Any) -> dict[str, str]:
+    """Return what an instance holds besides its state, label → text.
+
+    What its methods change may yet be a parameter that it was made with: then the statements that
+    made it tell.
+    """
+    changed = changed_attributes(cast("type[Any]", type(value)))
+
+    def kept() -> dict[str, object]:
+        found = attributes_of(value)
+        return {name: item for name, item in found if name not in changed and item is not value}
+
+    walk.found.pins.items(lambda: [part for item in kept().items() for part in item])
+    if any(name in changed for name, _ in attributes_of(value)):
+        walk.found.opaque += 1
+    return {name: walk.target(item) for name, item in kept().items()}

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Hashable, Iterator
 from hashlib import sha256
 from pathlib import Path, PurePath
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from consist.errors import UnhashableValue
@@ -79,10 +79,11 @@ class Constants:
         self._walk = walk
         self._known: dict[str, _Constant] = {}
         self._changed: set[Hashable] = set()
+        self._made: dict[tuple[int, str], str] = {}
 
     def enter(self, namespace: Namespace, name: str, value: Any) -> str:
         """Enter a constant; return its label."""
-        label = f"constant {module_name(namespace)}.{name}"
+        label = self._walk.found.label(f"constant {module_name(namespace)}.{name}", namespace)
         known = self._known.get(label)
         if known is not None and known.value is value:
             return label
@@ -92,6 +93,32 @@ class Constants:
         if self._walk.found.opaque > before:
             found.made = self._making(found, label)
         return label
+
+    def made(self, namespace: Namespace, name: str, text: str) -> str:
+        """Return how to refer to named code that is more than its definition.
+
+        What a call returned may have captured what has no identity; a function or a class may have
+        been given attributes. The statements that did so count.
+        """
+        key = id(namespace), name
+        if key not in self._made:
+            self._made[key] = ""  # they name what they change
+            made = list(self._statements(namespace, name, _MOST_IMPORTS, is_code=True))
+            self._made[key] = digest("reach", made) if made else ""
+            if self._made[key]:
+                label = f"making of {module_name(namespace)}.{name}"
+                self._walk.found.part(label, self._made[key])
+        return f"{text} made by {self._made[key]}" if self._made[key] else text
+
+    def made_function(self, function: FunctionType) -> str | None:
+        """Return the text of how a function was made that carries what has no identity.
+
+        None if no statement of its module tells.
+        """
+        namespace = function.__globals__
+        names = sorted(name for name, value in namespace.items() if value is function)
+        found = [self.made(namespace, name, "") for name in names]
+        return digest("reach", found) if any(found) else None
 
     def _text(self, value: Any, namespace: Namespace) -> str:
         if isinstance(value, (str, PurePath)):
@@ -147,10 +174,8 @@ class Constants:
 
     def _state(self, constant: _Constant) -> str:
         inside = own_code_inside([constant.value])
-        held = sorted(
-            f"{way} {self._walk.target(item if _is_code(item) else type(item))}"
-            for way, item in inside
-        )
+        # The classes of objects are reached by the code that makes them.
+        held = sorted(f"{way} {self._walk.target(item)}" for way, item in inside if _is_code(item))
         return f"state {digest('reach', held)}"
 
     def _making(self, constant: _Constant, label: str) -> str:
@@ -161,29 +186,35 @@ class Constants:
             self._walk.found.unresolved.add(f"how {label} was made ({kind})")
         return digest("reach", made)
 
-    def _statements(self, namespace: Namespace, name: str, room: int) -> Iterator[object]:
+    def _statements(
+        self, namespace: Namespace, name: str, room: int, *, is_code: bool = False
+    ) -> Iterator[object]:
+        """Yield what the statements say that made a constant; of code, without its definition."""
         top = top_level_of(namespace)
         if top is None or room <= 0:
             return
         for node in top.bindings.get(name, ()):
             origin = _imported_from(node, name, namespace)
-            if origin is None:
+            if origin is not None:
+                if not is_code:
+                    yield spelling(node)
+                inner = vars(origin[0]), origin[1]
+                yield from self._statements(*inner, room - 1, is_code=is_code)
+            elif not is_code or node in top.changes.get(name, ()):
                 yield spelling(node), self._walk.references(namespace, chains_in([node]), None)
-            else:
-                yield spelling(node)
-                yield from self._statements(vars(origin[0]), origin[1], room - 1)
         if name not in top.bindings:
             for star in top.stars:
                 module = sys.modules.get(
                     absolute(star.module or "", star.level, package_of(namespace))
                 )
                 if isinstance(module, ModuleType) and name in vars(module):
-                    yield from self._statements(vars(module), name, room - 1)
+                    inner = vars(module), name
+                    yield from self._statements(*inner, room - 1, is_code=is_code)
                     return
 
 
 def _is_code(item: object) -> bool:
-    return isinstance(item, type) or hasattr(item, "__code__") or hasattr(item, "__func__")
+    return isinstance(item, (type, FunctionType, MethodType))
 
 
 def _imported_from(

@@ -32,6 +32,7 @@ class Found:
     def __init__(self) -> None:
         self._parts: dict[str, set[str]] = {}
         self._files_of: dict[str, str] = {}
+        self._holders: dict[str, list[object]] = {}
         self.unresolved: set[str] = set()
         self.files: set[str] = set()
         self.differing: set[str] = set()
@@ -48,6 +49,19 @@ class Found:
     def place(self, label: str, file: str) -> None:
         """Say in which file people find a part whose text was not read there."""
         self._files_of.setdefault(label, file)
+
+    def label(self, label: str, holder: object) -> str:
+        """Return a label, numbered if something else that is held elsewhere goes by it.
+
+        Modules in folders without ``__init__.py`` may have one name, and classes that a function
+        makes.
+        """
+        known = self._holders.setdefault(label, [])
+        places = [place for place, item in enumerate(known) if item is holder]
+        if not places:
+            known.append(holder)
+        number = places[0] if places else len(known) - 1
+        return f"{label} ({number + 1})" if number else label
 
     def package(self, module_name: str) -> str:
         """Add the distribution that a module comes from; return how to refer to it."""

@@ -18,32 +18,50 @@ from consist.identity.sources import bytecode_digest
 
 def enter_function(walk: Walker, function: FunctionType) -> str:
     """Enter an own function; return its label, with what it carries."""
-    label = enter_code(walk, function.__code__, function.__globals__)
+    code, namespace = function.__code__, function.__globals__
+    label = enter_code(walk, code, namespace)
     walk.found.pins.function(function)
-    return with_carried(walk, label, dict(parts_of(function)))
+    text = with_carried(walk, label, texts_of(walk, dict(parts_of(function))))
+    is_method = "." in code.co_qualname and "<" not in code.co_qualname
+    if is_method or namespace.get(code.co_qualname) is function:
+        return text
+    # Another may go by the same name, as all lambdas do.
+    return f"{text} with {_tree(code, namespace)}"
 
 
 def enter_code(walk: Walker, code: CodeType, namespace: Namespace) -> str:
     """Enter what a function executes; return its label."""
     label = f"function {module_name(namespace, code.co_filename)}.{code.co_qualname}"
+    label = walk.found.label(label, namespace)
     walk.later((id(code), id(namespace)), lambda: _enter_code(walk, code, namespace, label))
     return label
 
 
-def with_carried(walk: Walker, label: str, carried: Mapping[str, object]) -> str:
-    """Return how to refer to something that carries values, each a part of its own.
+def with_carried(walk: Walker, label: str, carried: Mapping[str, str]) -> str:
+    """Return how to refer to something that carries values, each a part of its own."""
+    if not carried:
+        return label
+    for name, text in carried.items():
+        walk.found.part(f"{name} of {label}", digest("reach", text))
+    return f"{label} with {digest('reach', dict(carried))}"
 
-    What is carried and has no identity is noted: two of its kind cannot be told apart.
+
+def texts_of(
+    walk: Walker, values: Mapping[str, object], where: str | None = None
+) -> dict[str, str]:
+    """Return label → text of carried values.
+
+    ``where`` names what carries them, to note those without identity: two of a kind cannot be told
+    apart.
     """
     texts: dict[str, str] = {}
-    for name, value in carried.items():
+    for name, value in values.items():
         before = walk.found.opaque
         texts[name] = walk.target(value)
-        if walk.found.opaque > before:
+        if where is not None and walk.found.opaque > before:
             kind = type(value).__qualname__
-            walk.found.unresolved.add(f"the value of {name} ({kind}) of {label}")
-        walk.found.part(f"{name} of {label}", digest("reach", texts[name]))
-    return f"{label} with {digest('reach', texts)}" if texts else label
+            walk.found.unresolved.add(f"the value of {name} ({kind}) of {where}")
+    return texts
 
 
 def _enter_code(walk: Walker, code: CodeType, namespace: Namespace, label: str) -> None:
@@ -63,6 +81,12 @@ def _enter_code(walk: Walker, code: CodeType, namespace: Namespace, label: str) 
     walk.executes(code, namespace)
     file = None if source is None else code.co_filename
     walk.found.part(label, digest("reach", label, tree, references), file)
+
+
+def _tree(code: CodeType, namespace: Namespace) -> str:
+    source = source_of(code.co_filename, dict(namespace))
+    node = None if source is None else source.function(code)
+    return bytecode_digest(code) if node is None else spelling(node)
 
 
 def _note_patches(
@@ -107,7 +131,7 @@ def enter_block(walk: Walker, frame: FrameType) -> str:
     name = module_name(namespace, code.co_filename)
     if code.co_name != "<module>":
         label = enter_code(walk, code, namespace)
-        return with_carried(walk, label, _captured(frame))
+        return with_carried(walk, label, texts_of(walk, _captured(frame), label))
     label = f"block in {name}"
     node = _statement(frame)
     if node is None:

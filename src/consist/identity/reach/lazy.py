@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
 from importlib.machinery import ModuleSpec, PathFinder
 
 from consist.identity.canonical import digest
@@ -28,7 +30,7 @@ class _Module:
         self.package = name if is_package else name.rpartition(".")[0]
         source = source_of(file)
         self.readable = source is not None
-        self.top = TopLevel({}, [], []) if source is None else top_level(source)
+        self.top = TopLevel({}, {}, [], []) if source is None else top_level(source)
 
 
 class LazyImports:
@@ -45,6 +47,9 @@ class LazyImports:
         self._modules: dict[str, tuple[_Module | None, Origin]] = {}
         self._entered: set[tuple[str, str]] = set()
         self._executed: set[str] = set()
+        self._passed_on: set[tuple[str, Chain]] = set()
+        # One by one, since chains of calls may be longer than Python's stack.
+        self._queue: deque[Callable[[], None]] = deque()
 
     def follow(self, imports: Iterable[Imported], package: str, where: str) -> None:
         """Enter what imports lead to.
@@ -58,8 +63,14 @@ class LazyImports:
         where
             What to call the code in what cannot be told.
         """
+        self._ask(imports, package, where)
+        while self._queue:
+            self._queue.popleft()()
+
+    def _ask(self, imports: Iterable[Imported], package: str, where: str) -> None:
         for item in sorted(imports):
-            self._enter(absolute(item.module, item.level, package), item.path, where)
+            module = absolute(item.module, item.level, package)
+            self._queue.append(partial(self._enter, module, item.path, where))
 
     def _enter(self, module: str, path: Chain, where: str) -> None:
         """Enter what a path means in a module: a name in it, a module below it, or all of it."""
@@ -73,12 +84,20 @@ class LazyImports:
         self._execute(module)
         if not path or path[0] == "*":
             self._enter_names(found, found.top.bindings)
-        elif path[0] in found.top.bindings:
+        elif path[0] in found.top.bindings and not self._is_below(found, path[0]):
             self._enter_name(found, path)
         elif self._locate(f"{module}.{path[0]}") is not None:
             self._enter(f"{module}.{path[0]}", path[1:], where)
         elif not self._enter_star(found, path):
             self._found.unresolved.add(f"{module}.{path[0]}, imported in {where}")
+
+    def _is_below(self, module: _Module, name: str) -> bool:
+        """Whether a name stands for a module below a package, since that imports it itself."""
+        return module.package == module.name and all(
+            isinstance(node, ast.ImportFrom)
+            and absolute(node.module or "", node.level, module.package) == module.name
+            for node in module.top.bindings[name]
+        )
 
     def _enter_namespace(self, module: str, path: Chain, where: str) -> None:
         """Enter what is in a package without code of its own."""
@@ -106,9 +125,11 @@ class LazyImports:
         """Enter the statements that bind a name, and what they refer to."""
         name = path[0]
         statements = module.top.bindings[name]
-        for node in statements:
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                self._pass_on(module, node, path)
+        if (module.name, path) not in self._passed_on:
+            self._passed_on.add((module.name, path))
+            for node in statements:
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    self._pass_on(module, node, path)
         if (module.name, name) in self._entered:
             return
         self._entered.add((module.name, name))
@@ -125,19 +146,18 @@ class LazyImports:
                 continue
             if isinstance(node, ast.ImportFrom):
                 base = absolute(node.module or "", node.level, module.package)
-                self._enter(base, (alias.name, *rest), module.name)
-            elif alias.asname:
-                self._enter(alias.name, rest, module.name)
+                taken, path = base, (alias.name, *rest)
             else:
-                self._enter(name, rest, module.name)
+                taken, path = (alias.name if alias.asname else name), rest
+            self._queue.append(partial(self._enter, taken, path, module.name))
 
     def _follow_names(self, module: _Module, nodes: list[ast.stmt]) -> None:
         for chain in sorted(chains_in(nodes)):
             if chain[0] in module.top.bindings:
-                self._enter_name(module, chain)
+                self._queue.append(partial(self._enter_name, module, chain))
             else:
                 self._enter_star(module, chain)
-        self.follow(imported(nodes), module.package, module.name)
+        self._ask(imported(nodes), module.package, module.name)
 
     def _execute(self, name: str) -> None:
         """Enter what a module, and what it imports, does when it is imported."""
@@ -160,7 +180,7 @@ class LazyImports:
             for imported_name in names:
                 parts = imported_name.split(".")
                 for count in range(1, len(parts) + 1):
-                    self._execute(".".join(parts[:count]))
+                    self._queue.append(partial(self._execute, ".".join(parts[:count])))
 
     # ------------------------------------------------------------ modules
 

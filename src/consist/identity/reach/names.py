@@ -135,6 +135,9 @@ def imported(nodes: Sequence[ast.AST]) -> frozenset[Imported]:
             for alias in node.names:
                 root = (alias.asname,) if alias.asname else tuple(alias.name.split("."))
                 found.update(Imported(alias.name, 0, rest) for rest in _behind(root, chains))
+                if len(root) > 1:  # what is bound is the package above
+                    above = {c[1:] for c in chains if c[0] == root[0] and c[: len(root)] != root}
+                    found.update(Imported(root[0], 0, rest) for rest in above)
         else:
             for alias in node.names:
                 uses = _behind((alias.asname or alias.name,), chains)

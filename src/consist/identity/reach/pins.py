@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import marshal
 import os
-from collections.abc import Callable, Collection, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping, Sized
 from contextlib import suppress
+from operator import is_
 from types import CellType, FunctionType
 from typing import Any
 
@@ -29,11 +30,10 @@ class Pins:
         self._functions: list[tuple[FunctionType, object, object, object]] = []
         self._cells: list[tuple[CellType, object]] = []
         self._data: list[tuple[Any, bytes]] = []
-        self._carried: list[tuple[Any, list[tuple[str, int]]]] = []
         self._derived: list[tuple[type, set[type]]] = []
         self._files: list[tuple[str, object]] = []
         self._sizes: list[tuple[Sized, int]] = []
-        self._items: list[tuple[Collection[Any], list[int]]] = []
+        self._items: list[tuple[Callable[[], Iterable[Any]], list[Any]]] = []
 
     def name(self, namespace: Mapping[Any, Any], name: Any) -> None:
         """Pin what a name stands for in a namespace."""
@@ -59,13 +59,16 @@ class Pins:
         """Pin how much something holds."""
         self._sizes.append((value, len(value)))
 
-    def items(self, value: Collection[Any]) -> None:
-        """Pin which objects a list or set holds."""
-        self._items.append((value, list(map(id, value))))
+    def items(self, read: Callable[[], Iterable[Any]]) -> None:
+        """Pin which objects a list, a mapping or an instance holds; ``read`` yields them.
+
+        They are held, since the id of what is gone may be used again.
+        """
+        self._items.append((read, list(read())))
 
     def carried(self, value: Any) -> None:
         """Pin what a method, a partial or an object that is called carries."""
-        self._carried.append((value, _ids(value)))
+        self.items(lambda: [item for _, item in parts_of(value)])
 
     def subclasses(self, cls: type) -> None:
         """Pin which classes are derived from one."""
@@ -86,9 +89,8 @@ class Pins:
         return (
             all(_content(cell) is value for cell, value in self._cells)
             and all(len(value) == size for value, size in self._sizes)
-            and all(list(map(id, value)) == ids for value, ids in self._items)
+            and all(_are(read(), items) for read, items in self._items)
             and all(_stamp(path) == stamp for path, stamp in self._files)
-            and all(_ids(value) == ids for value, ids in self._carried)
             and all(_derived(cls) == found for cls, found in self._derived)
             and all(_fingerprint(value) == known for value, known in self._data)
         )
@@ -107,8 +109,9 @@ def _stamp(path: str) -> object:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _ids(value: Any) -> list[tuple[str, int]]:
-    return [(label, id(item)) for label, item in parts_of(value)]
+def _are(found: Iterable[Any], items: list[Any]) -> bool:
+    now = list(found)
+    return len(now) == len(items) and all(map(is_, now, items))
 
 
 def _content(cell: CellType) -> object:

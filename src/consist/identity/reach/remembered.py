@@ -86,7 +86,9 @@ class Reach:
         if not carried:
             return bare
         key = tuple((label, id(value)) for label, value in carried.items())
-        found = self._carried.get(key, carried, lambda: self._of_values(carried, bare.name))
+        found = self._carried.get(
+            key, carried, lambda: self._of_values(carried, bare.name, function)
+        )
         return self._joined(bare, found)
 
     def _joined(self, bare: Reached, carried: Reached) -> Reached:
@@ -100,8 +102,10 @@ class Reach:
         self._joins[key] = bare, carried, joined
         return joined
 
-    def _of_values(self, carried: Mapping[str, object], name: str) -> Reached:
-        return self._walk(lambda walk: walk.values(carried, name))
+    def _of_values(
+        self, carried: Mapping[str, object], name: str, function: FunctionType
+    ) -> Reached:
+        return self._walk(lambda walk: walk.values(carried, name, function))
 
     def _walk(self, begin: Callable[[Walk], str]) -> Reached:
         walk = Walk()

@@ -22,6 +22,8 @@ class TopLevel(NamedTuple):
     ----------
     bindings : mapping of str to sequence of ast.stmt
         Name → the statements that give it its value or change it, in order.
+    changes : mapping of str to sequence of ast.stmt
+        Those of them that are no definition and no import.
     effects : sequence of ast.stmt
         Statements that do something to the world beyond the names of this module. What has to do
         with this library is not among them: a script that runs steps does not change them.
@@ -30,6 +32,7 @@ class TopLevel(NamedTuple):
     """
 
     bindings: Mapping[str, Sequence[ast.stmt]]
+    changes: Mapping[str, Sequence[ast.stmt]]
     effects: Sequence[ast.stmt]
     imports: Sequence[Import]
 
@@ -45,19 +48,21 @@ def top_level(source: Source) -> TopLevel:
     """Read the top level of a source."""
     reader = _Reader(source.tree)
     bindings = {name: list(dict.fromkeys(found)) for name, found in reader.bindings.items()}
+    changes = {name: list(dict.fromkeys(found)) for name, found in reader.changes.items()}
     effects = [node for node in dict.fromkeys(reader.effects) if not reader.is_tracking(node)]
-    return TopLevel(bindings, effects, reader.imports)
+    return TopLevel(bindings, changes, effects, reader.imports)
 
 
 class _Reader:
     def __init__(self, tree: ast.Module) -> None:
         self.bindings: dict[str, list[ast.stmt]] = defaultdict(list)
+        self.changes: dict[str, list[ast.stmt]] = defaultdict(list)
         self.effects: list[ast.stmt] = []
         self.imports: list[Import] = []
         for node in tree.body:
             self.imports.extend(_imports(node))
         brought = {name for node in self.imports for name in _bound(node)}
-        self._local = set(_bound(tree.body)) - brought
+        self._local = set(_bound(tree.body)) - brought - _aliases(tree, brought)
         for node in tree.body:
             self._read(node, node)
         self._tracking = _tracking_names(tree)
@@ -71,6 +76,8 @@ class _Reader:
         """Take in one statement as part of the outermost one around it."""
         for name in _bound(node) if isinstance(node, Import) else _names_given(node):
             self.bindings[name].append(whole)
+            if not isinstance(node, (*_DEFINITIONS, ast.Import, ast.ImportFrom)):
+                self.changes[name].append(whole)
         match node:
             case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()):
                 pass
@@ -100,6 +107,7 @@ class _Reader:
             place = place.func if isinstance(place, ast.Call) else place.value
         if isinstance(place, ast.Name) and place.id in self._local:
             self.bindings[place.id].append(whole)
+            self.changes[place.id].append(whole)
         else:
             self.effects.append(whole)
 
@@ -118,8 +126,16 @@ def _inner(node: ast.stmt) -> Iterator[ast.stmt]:
 
 def _is_never_imported(test: ast.expr) -> bool:
     """Whether a condition holds for type checkers only, or only where the module is the script."""
-    names = {chain[-1] for chain in chains_in([test])}
-    return "TYPE_CHECKING" in names or "__name__" in names
+    match test:
+        case ast.BoolOp(op=ast.And(), values=values):
+            return any(map(_is_never_imported, values))
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name == "TYPE_CHECKING"
+        case ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]):
+            said = {ast.unparse(left), ast.unparse(right)}
+            return said == {"__name__", "'__main__'"}
+        case _:
+            return False
 
 
 def _imports(node: ast.stmt) -> Iterator[Import]:
@@ -159,6 +175,16 @@ def _bound(nodes: Iterable[ast.stmt] | ast.stmt) -> Iterator[str]:
         else:
             yield from _names_given(node)
             yield from _bound(_inner(node))
+
+
+def _aliases(tree: ast.Module, brought: set[str]) -> set[str]:
+    """Return other names for what imports brought, as in ``rng = np.random``."""
+    found: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name | ast.Attribute):
+            roots = {chain[0] for chain in chains_in([node.value])}
+            found.update(() if roots.isdisjoint(brought | found) else _bound(node))
+    return found
 
 
 def _tracking_names(tree: ast.Module) -> set[str]:

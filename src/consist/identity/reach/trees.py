@@ -14,7 +14,7 @@ import ast
 import functools
 import linecache
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Iterator
 from functools import cached_property
 from hashlib import sha256
 from types import CodeType
@@ -41,31 +41,42 @@ def spelling(node: ast.AST, without: frozenset[ast.AST] = frozenset()) -> str:
         Functions inside, of which only what stands before the body counts.
     """
     said: list[str] = []
-    _spell(node, without, said.append)
+    # Trees may be deeper than Python's stack: sums of a thousand terms, long chains of `elif`.
+    pending: list[object] = [node]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, _Said):
+            said.append(value)
+        else:
+            pending.extend(reversed(list(_spelled(value, without))))
     return sha256("".join(said).encode("utf-8", "backslashreplace")).hexdigest()
 
 
-def _spell(value: object, without: frozenset[ast.AST], say: Callable[[str], None]) -> None:
+class _Said(str):
+    __slots__ = ()
+
+
+def _spelled(value: object, without: frozenset[ast.AST]) -> Iterator[object]:
+    """Yield the words for a value, and between them the values inside it."""
     if isinstance(value, ast.AST):
-        say(f"({type(value).__name__}")
+        yield _Said(f"({type(value).__name__}")
         for name in value._fields:
             item = getattr(value, name, None)
             if item is None or item == [] or name in _LEFT_OUT:
                 continue
             if name == "body" and isinstance(item, list):
                 item = [] if value in without else _without_docstring(value, cast("Any", item))
-            say(f" {name}=")
-            _spell(item, without, say)
-        say(")")
+            yield from (_Said(f" {name}="), item)
+        yield _Said(")")
     elif isinstance(value, list):
-        say("[")
+        yield _Said("[")
         for item in cast("list[object]", value):
-            _spell(item, without, say)
-            say(",")
-        say("]")
+            yield from (item, _Said(","))
+        yield _Said("]")
     else:
         # Decimal digits have a limit that a process can change.
-        say(f"{type(value).__name__}:{hex(value) if type(value) is int else repr(value)}")
+        shown = hex(value) if type(value) is int else repr(value)
+        yield _Said(f"{type(value).__name__}:{shown}")
 
 
 def _without_docstring(node: ast.AST, body: list[ast.stmt]) -> list[ast.stmt]:
@@ -94,19 +105,22 @@ class Source:
 
     def __init__(self, text: str, filename: str) -> None:
         self.filename = filename
+        self._text = text
         self.tree = ast.parse(text, filename)
 
     @cached_property
     def _codes(self) -> dict[str, list[CodeType]]:
         """Every code object of the compiled source, by qualified name."""
         found: dict[str, list[CodeType]] = defaultdict(list)
-        _collect_codes(compile(self.tree, self.filename, "exec", dont_inherit=True), found)
+        _collect_codes(compile(self._text, self.filename, "exec", dont_inherit=True), found)
         return found
 
     @cached_property
     def _nodes(self) -> _Nodes:
         found = _Nodes(defaultdict(list), defaultdict(list))
-        _collect_nodes(self.tree, "", found)
+        pending: list[tuple[ast.AST, str]] = [(self.tree, "")]
+        while pending:
+            pending.extend(reversed(list(_collect_nodes(*pending.pop(), found))))
         return found
 
     def function(self, code: CodeType) -> Function | None:
@@ -135,7 +149,8 @@ class _Nodes(NamedTuple):
     classes: dict[str, list[ast.ClassDef]]  # by qualified name
 
 
-def _collect_nodes(node: ast.AST, prefix: str, found: _Nodes) -> None:
+def _collect_nodes(node: ast.AST, prefix: str, found: _Nodes) -> Iterator[tuple[ast.AST, str]]:
+    """Take in what stands in a node; yield it, with what its qualified name begins with."""
     for child in ast.iter_child_nodes(node):
         inner = prefix
         if isinstance(child, ast.ClassDef):
@@ -147,7 +162,7 @@ def _collect_nodes(node: ast.AST, prefix: str, found: _Nodes) -> None:
             inner = f"{prefix}<lambda>.<locals>."
         if isinstance(child, Function):
             found.functions[first_line(child)].append(child)
-        _collect_nodes(child, inner, found)
+        yield child, inner
 
 
 def first_line(node: Function | ast.ClassDef) -> int:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections import ChainMap, UserDict, defaultdict, deque
+from collections.abc import Callable, Collection
 from functools import lru_cache, partial
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import Any
+from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType, ModuleType
+from typing import Any, cast
 
 from consist.identity.canonical import digest
 from consist.identity.carried import parts_of
 from consist.identity.mutation import CHANGING_METHODS
-from consist.identity.reach.classes import enter_class, enter_instance, functions_of
+from consist.identity.reach.classes import attribute_texts, enter_class, enter_instance
 from consist.identity.reach.found import Walker
-from consist.identity.reach.functions import enter_function, with_carried
+from consist.identity.reach.functions import enter_function, texts_of, with_carried
 from consist.identity.reach.inside import is_own, own_code_inside
 from consist.identity.reach.modules import enter_whole_module
 from consist.identity.reach.origin import is_ours, origin_of_module
@@ -28,15 +28,17 @@ def text_of(walk: Walker, value: Any) -> str:
     if is_ours(value):
         return "consist"
     for kind, visit in _VISITS:
-        if isinstance(value, kind):
+        if issubclass(type(value), kind):  # what an object claims to be may be anything
             return visit(walk, value)
+    if type(value) in {ChainMap, UserDict}:
+        return _wrapped(walk, value)
     return enter_instance(walk, value) if is_own(value) else opaque(walk, value)
 
 
-def carried(walk: Walker, value: Any) -> dict[str, object]:
-    """Return what a callable carries, and keep an eye on it."""
+def carried(walk: Walker, value: Any, where: str | None = None) -> dict[str, str]:
+    """Return what a callable carries, label → text, and keep an eye on it."""
     walk.found.pins.carried(value)
-    return dict(parts_of(value))
+    return texts_of(walk, dict(parts_of(value)), where)
 
 
 def opaque(walk: Walker, value: object) -> str:
@@ -87,7 +89,12 @@ def _builtin(walk: Walker, function: Any) -> str:
 
 
 def _behind(walk: Walker, member: Any) -> str:
-    return " ".join(walk.target(found) for found in functions_of(member))
+    """Return the text of what wraps functions and has no content besides."""
+    if isinstance(member, property):
+        inside = [member.fget, member.fset, member.fdel]
+    else:
+        inside = [member.__wrapped__]
+    return f"{type(member).__name__} {' '.join(map(walk.target, inside))}"
 
 
 def _foreign(walk: Walker, value: Any) -> str:
@@ -112,22 +119,47 @@ def _with_inside(walk: Walker, text: str, value: object) -> str:
 # ---------------------------------------------------------------- containers
 
 
-def _mapping(walk: Walker, value: Mapping[Any, Any]) -> str:
-    walk.found.pins.size(value)
-    for key in value:
-        walk.found.pins.name(value, key)
-    texts = sorted((walk.target(key), walk.target(item)) for key, item in value.items())
-    factory = getattr(value, "default_factory", None)
+def _mapping(walk: Walker, value: dict[Any, Any]) -> str:
+    # Its class may have methods of its own, which are not for us to call.
+    pairs = partial(dict[Any, Any].items, value)
+    walk.found.pins.items(lambda: (part for pair in pairs() for part in pair))
+    texts = sorted((walk.target(key), walk.target(item)) for key, item in pairs())
+    factory = value.default_factory if isinstance(value, defaultdict) else None
     made = None if factory is None else walk.target(factory)
-    return f"{walk.target(type(value))} {digest('reach', texts, made)}"
+    return _container(walk, value, texts, made)
+
+
+def _read_only(walk: Walker, value: MappingProxyType[Any, Any]) -> str:
+    walk.found.pins.items(lambda: (*value.keys(), *value.values()))
+    texts = sorted((walk.target(key), walk.target(item)) for key, item in value.items())
+    return _container(walk, value, texts)
+
+
+def _wrapped(walk: Walker, value: Any) -> str:
+    held = cast("dict[str, object]", vars(value))
+    return f"{walk.target(_class_of(value))} {walk.target(held)}"
 
 
 def _sequence(walk: Walker, value: Collection[Any]) -> str:
-    walk.found.pins.items(value)
-    texts = [walk.target(item) for item in value]
+    kind: Any = next(kind for kind in _SEQUENCES if isinstance(value, kind))
+    walk.found.pins.items(lambda: kind.__iter__(value))
+    texts = [walk.target(item) for item in kind.__iter__(value)]
     if isinstance(value, (set, frozenset)):
         texts.sort()
-    return f"{walk.target(type(value))} {digest('reach', texts)}"
+    return _container(walk, value, texts, value.maxlen if isinstance(value, deque) else None)
+
+
+def _container(walk: Walker, value: object, *content: object) -> str:
+    """Return the text of a container; of one of an own class, attributes count as well."""
+    own = attribute_texts(walk, value) if is_own(value) else None
+    return f"{walk.target(_class_of(value))} {digest('reach', *content, own)}"
+
+
+def _class_of(value: object) -> object:
+    return cast("object", type(value))
+
+
+_SEQUENCES = (list, tuple, deque, set, frozenset)
 
 
 _VISITS: tuple[tuple[Any, Callable[[Walker, Any], str]], ...] = (
@@ -138,6 +170,7 @@ _VISITS: tuple[tuple[Any, Callable[[Walker, Any], str]], ...] = (
     (partial, _partial),
     (BuiltinFunctionType, _builtin),
     ((CACHED, staticmethod, classmethod, property), _behind),
-    (Mapping, _mapping),
-    ((list, tuple, deque, set, frozenset), _sequence),
+    (dict, _mapping),
+    (MappingProxyType, _read_only),
+    (_SEQUENCES, _sequence),
 )

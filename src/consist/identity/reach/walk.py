@@ -23,16 +23,22 @@ from consist.errors import UnhashableValue
 from consist.identity.canonical import digest
 from consist.identity.reach.constants import Constants, value_text
 from consist.identity.reach.found import Found, Namespace
-from consist.identity.reach.functions import enter_block, enter_code, with_carried
+from consist.identity.reach.functions import enter_block, enter_code, texts_of, with_carried
 from consist.identity.reach.inside import is_own
 from consist.identity.reach.lazy import LazyImports
-from consist.identity.reach.modules import enter_import, package_of
+from consist.identity.reach.modules import enter_import, module_name, package_of
 from consist.identity.reach.names import DYNAMIC, Chain, imported, is_builtin
 from consist.identity.reach.origin import is_ours, origin_of_module
 from consist.identity.reach.plain import is_plain
 from consist.identity.reach.values import CACHED, carried, opaque, text_of
 
+_CODE = (type, FunctionType, ModuleType, MethodType, BuiltinFunctionType)
 _LOADERS = (importlib.import_module, importlib.reload)
+_MOST_LEVELS = 64
+# A script has others than the module it is, and so has a project elsewhere.
+_PLACES = frozenset(
+    {"__builtins__", "__cached__", "__file__", "__loader__", "__name__", "__package__", "__spec__"}
+)
 
 
 class Walk:
@@ -42,7 +48,9 @@ class Walk:
         self.found = Found()
         self._constants = Constants(self)
         self._lazy = LazyImports(self.found)
-        self._texts: dict[int, tuple[object, str]] = {}  # by id; holding the object keeps its id
+        # By id, with how many opaque values are in it; holding the object keeps its id.
+        self._texts: dict[int, tuple[object, str, int]] = {}
+        self._levels = 0
         self._queue: deque[Callable[[], None]] = deque()
         self._queued: set[Hashable] = set()
 
@@ -58,16 +66,23 @@ class Walk:
         """Begin with the block that a frame stands in."""
         return enter_block(self, frame)
 
-    def values(self, values: Mapping[str, object], name: str) -> str:
-        """Begin with what a callable carries."""
-        return with_carried(self, name, values)
+    def values(self, values: Mapping[str, object], name: str, function: FunctionType) -> str:
+        """Begin with what a function carries."""
+        before = self.found.opaque
+        texts = texts_of(self, values)
+        if self.found.opaque > before:
+            making = self._constants.made_function(function)
+            texts = texts_of(self, values, name) if making is None else {**texts, "making": making}
+        return with_carried(self, name, texts)
 
     def callable(self, fn: Callable[..., Any]) -> str:
         """Begin with any other callable; of an object, what calling it uses."""
         known = (MethodType, partial, type, BuiltinFunctionType, CACHED)
+        if type(fn) in {MethodType, partial}:
+            carried(self, fn, "the step")
         if isinstance(fn, known) or not is_own(fn):
             return self.target(fn)
-        return with_carried(self, self.target(type(fn)), carried(self, fn))
+        return with_carried(self, self.target(type(fn)), carried(self, fn, "the step"))
 
     def finish(self, text: str) -> str:
         """Walk all the way from where it began; return the text of that place."""
@@ -159,14 +174,17 @@ class Walk:
             return self.target(below)
         if origin_of_module(module) == "own" and where is not None:
             self.found.unresolved.add(f"{module.__name__}.{attribute} in {where}")
-        return None
+        on_demand = vars(module).get("__getattr__")
+        return None if on_demand is None or not is_own(on_demand) else self.target(on_demand)
 
     def _named(self, namespace: Namespace, name: str, value: object) -> str:
         """Return the target of a global name: of code itself, or of a constant."""
         if is_ours(value):
             return "consist"
-        if isinstance(value, (type, FunctionType, ModuleType, MethodType, BuiltinFunctionType)):
-            return self.target(value)
+        if isinstance(value, _CODE):
+            return self._constants.made(namespace, name, self.target(value))
+        if name in _PLACES:
+            return f"{name} of {module_name(namespace)}"
         module = namespace.get("__name__")
         holder = sys.modules.get(module) if isinstance(module, str) else None
         if holder is not None and vars(holder) is namespace:
@@ -190,8 +208,15 @@ class Walk:
                 return opaque(self, value)
         kept = self._texts.get(id(value))
         if kept is not None:
+            self.found.opaque += kept[2]
             return kept[1]
-        self._texts[id(value)] = value, "itself"
+        if self._levels >= _MOST_LEVELS:
+            self.found.opaque += 1
+            return "too deep"
+        before = self.found.opaque
+        self._texts[id(value)] = value, "itself", 0
+        self._levels += 1
         text = text_of(self, value)
-        self._texts[id(value)] = value, text
+        self._levels -= 1
+        self._texts[id(value)] = value, text, self.found.opaque - before
         return text

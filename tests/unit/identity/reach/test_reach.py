@@ -89,6 +89,8 @@ def test_a_second_look_gives_the_same_answer_without_a_walk(
         "steps.help.__code__ = steps.other.__code__",
         "steps.step.__defaults__ = (7,)",
         "steps.L.append(3)",
+        "steps.a.new = 3",
+        "steps.s.n = 3",
     ],
 )
 def test_what_changes_in_memory_is_seen(
@@ -104,7 +106,11 @@ def test_what_changes_in_memory_is_seen(
             def __init__(self): self.m = 1
             def f(self): return 1
         a = A()
-        def step(n=2): return help(), K, T, L, F["a"](), a.f(), A.n
+        class S:
+            __slots__ = ("n",)
+            def __init__(self): self.n = 1
+        s = S()
+        def step(n=2): return help(), K, T, L, F["a"](), a.f(), A.n, s.n
     """
     steps = load(reach_b=text)
     before = reach.of(steps.step).digest
@@ -121,12 +127,14 @@ def test_what_the_step_changes_itself_is_no_change(load: Callable[..., Any], rea
             def __init__(self): self.count = 0
             def add(self): self.count += 1
         counter = Counter()
+        MADE = {}
         def step():
             global N
             N += 1
             MEMO[N] = N
             SEEN.append(N)
             counter.add()
+            MADE[N] = Counter()
         """
     )
     before = reach.of(steps.step).digest
@@ -217,8 +225,9 @@ def test_values_of_functions_that_are_gone_are_not_held(
 _FILES = {
     "pkg/__init__.py": "",
     "pkg/help.py": "import os\nTABLE = {'b', 'a', 'c'}\ndef f():\n    return TABLE\n",
-    "pkg/steps.py": "import sys\nsys.path.insert(0, '.')\nfrom pkg.help import f\n"
-    "def step():\n    return f()\n"
+    "pkg/steps.py": "import logging, sys\nsys.path.insert(0, '.')\nfrom pkg.help import f\n"
+    "LOG = logging.getLogger(__name__)\n"
+    "def step():\n    return f(), LOG, __file__\n"
     "if __name__ == '__main__':\n"
     "    from consist.identity import LoadedSources\n"
     "    from consist.identity.reach import Reach\n"
@@ -349,3 +358,19 @@ def test_a_path_in_the_project_is_the_same_wherever_the_project_lies(look: Look)
     assert (
         look({"steps.py": text.format("a")}).digest != look({"steps.py": text.format("b")}).digest
     )
+
+
+# ---------------------------------------------------------------- size
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"def step():\n    return {'+'.join(['x'] * 1500)}\n",
+        "def step(x):\n    if x: pass\n" + "    elif x: pass\n" * 600,
+        "def step():\n    from chain import f0\n",
+    ],
+)
+def test_long_code_is_no_trouble(text: str, look: Look) -> None:
+    chain = "".join(f"def f{i}(): return f{i + 1}()\n" for i in range(1200)) + "f1200 = int\n"
+    assert look({"steps.py": text, "chain.py": chain}).parts["function steps.step in steps.py"]
