@@ -240,6 +240,10 @@ def _whole_use(cls: type, code: CodeType) -> ObjectUse:
             if inner not in seen:
                 seen.add(inner)
                 pending.append(inner)
+    if _class_attribute(cls, "__getattr__") and any(
+        _class_attribute(cls, name) is None for name in used
+    ):
+        whole = True  # the object makes attributes of what it holds
     return ObjectUse(frozenset(used), frozenset(changed), whole)
 
 

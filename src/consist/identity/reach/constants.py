@@ -25,21 +25,25 @@ from consist.identity.reach.lazy import absolute
 from consist.identity.reach.modules import module_name, package_of, top_level_of
 from consist.identity.reach.names import Chain, chains_in
 from consist.identity.reach.origin import import_name
-from consist.identity.reach.plain import is_changeable, is_plain
+from consist.identity.reach.plain import is_changeable, is_plain, layout
 from consist.identity.reach.trees import spelling
 
 _MOST_IMPORTS = 50
 
 
-def value_text(walk: Walker, value: Any) -> str:
+def value_text(walk: Walker, value: Any, *, exact: bool = False) -> str:
     """Return the text of plain data, and keep an eye on it if it can be changed in place.
+
+    What a callable carries counts like a config; of a constant in code, types and order count too
+    (``exact``).
 
     Raises
     ------
     UnhashableValue
         If it contains itself, or is nested too deep.
     """
-    text = f"value {sha256(encode(value)).hexdigest()}"
+    said = [value, layout(value)] if exact else value
+    text = f"value {sha256(encode(said)).hexdigest()}"
     if is_changeable(value):
         walk.found.pins.data(value)
     return text
@@ -127,7 +131,7 @@ class Constants:
                 return f"{type(value).__name__} {inside}"
         if is_plain(value):
             try:
-                return value_text(self._walk, value)
+                return value_text(self._walk, value, exact=True)
             except UnhashableValue:
                 self._walk.found.opaque += 1
                 return "too deep"

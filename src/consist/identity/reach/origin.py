@@ -30,8 +30,11 @@ _STANDARD = tuple(
 def origin_of_file(filename: str) -> Origin:
     """Tell whose code a file holds; ``"none"`` if there is no such file."""
     path = Path(filename)
-    if filename.startswith("<") or not path.exists():
+    if filename.startswith("<"):
         return "standard" if filename.startswith("<frozen ") else "none"
+    if not path.exists():
+        archive = next((parent for parent in path.parents if parent.is_file()), None)
+        return "none" if archive is None else origin_of_file(str(archive))
     path = path.resolve()
     if path.is_relative_to(_OURS):
         return "ours"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import copysign
 from typing import Any, cast
 
 from consist.identity.kinds import Refused, kind_of
@@ -37,3 +39,34 @@ def is_changeable(value: Any) -> bool:
     if cls is tuple:
         return any(map(is_changeable, value))
     return cls in {list, dict, set, bytearray} or hasattr(value, "__array_interface__")
+
+
+def layout(value: Any) -> str:
+    """Return what two plain values of equal identity may still differ in: types and order.
+
+    In a config ``1`` and ``1.0`` are the same, and so are mappings of another order. In code they
+    are not: one is divided, printed or iterated over in another way than the other.
+    """
+    said: list[str] = []
+    _lay_out(value, said.append)
+    return "".join(said)
+
+
+def _lay_out(value: Any, say: Callable[[str], None]) -> None:
+    cls = cast("type[Any]", type(value))
+    say(cls.__name__)
+    if cls is dict:
+        for key, item in value.items():
+            say(f" {key!r}:")
+            _lay_out(item, say)
+    elif cls in {list, tuple}:
+        for item in value:
+            say(" ")
+            _lay_out(item, say)
+    elif cls in {set, frozenset}:
+        say(str(sorted(map(layout, value))))
+    elif cls is float:
+        say("-" if copysign(1.0, value) < 0 else "")
+    elif hasattr(value, "tzinfo"):
+        say(repr(value))
+    say(";")

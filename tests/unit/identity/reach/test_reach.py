@@ -374,3 +374,19 @@ def test_a_path_in_the_project_is_the_same_wherever_the_project_lies(look: Look)
 def test_long_code_is_no_trouble(text: str, look: Look) -> None:
     chain = "".join(f"def f{i}(): return f{i + 1}()\n" for i in range(1200)) + "f1200 = int\n"
     assert look({"steps.py": text, "chain.py": chain}).parts["function steps.step in steps.py"]
+
+
+def test_code_in_an_archive_is_own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import zipfile
+
+    digests: list[str] = []
+    for number in (1, 2):
+        archive = tmp_path / f"{number}.zip"
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr(f"reach_zip{number}.py", f"def step():\n    return {number}\n")
+        monkeypatch.syspath_prepend(str(archive))
+        module = importlib.import_module(f"reach_zip{number}")
+        found = Reach(tmp_path, LoadedSources(tmp_path)).of(module.step)
+        assert any(label.startswith("function ") for label in found.parts)
+        digests.append(found.digest)
+    assert len(set(digests)) == 2
