@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from consist.identity.canonical import digest
 from consist.identity.carried import attributes_of
-from consist.identity.mutation import object_use
+from consist.identity.mutation import changed_globals, object_use
 from consist.identity.reach.found import Walker
 from consist.identity.reach.functions import parts_before_body
 from consist.identity.reach.modules import enter_import, module_name
@@ -30,6 +30,9 @@ _MADE_BY_PYTHON = frozenset(
     model_config model_fields model_computed_fields
     """.split()  # noqa: SIM905
 )
+
+
+_MAKING = frozenset({"__init__", "__new__", "__post_init__", "__setstate__"})
 
 
 def enter_class(walk: Walker, cls: type) -> str:
@@ -167,20 +170,30 @@ def _counts(item: object) -> bool:
 def changed_attributes(cls: type) -> frozenset[str]:
     """Return the attributes that the methods of a class change, so that they are state.
 
-    What is set while an instance is made is not.
+    What is set while an instance is made is not, unless it is set on the class.
     """
-    return _changed_attributes(tuple(_methods(cls)))
+    making, others = _methods(cls)
+    changed = _changed_by_object(others)
+    counted = {
+        chain[1]
+        for method in (*making, *others)
+        for chain in changed_globals(method.__code__)
+        if len(chain) > 1 and any(method.__globals__.get(chain[0]) is base for base in cls.__mro__)
+    }
+    return changed | counted
 
 
-def _methods(cls: type) -> Iterator[FunctionType]:
+def _methods(cls: type) -> tuple[tuple[FunctionType, ...], tuple[FunctionType, ...]]:
+    """Return the methods that make an instance, and all others."""
+    found: dict[bool, list[FunctionType]] = {True: [], False: []}
     for base in cls.__mro__:
         for name, item in vars(base).items():
-            if name not in {"__init__", "__new__", "__post_init__", "__setstate__"}:
-                yield from functions_of(item)
+            found[name in _MAKING].extend(functions_of(item))
+    return tuple(found[True]), tuple(found[False])
 
 
 @lru_cache(maxsize=512)
-def _changed_attributes(methods: tuple[FunctionType, ...]) -> frozenset[str]:
+def _changed_by_object(methods: tuple[FunctionType, ...]) -> frozenset[str]:
     return frozenset(name for method in methods for name in object_use(method.__code__).changed)
 
 

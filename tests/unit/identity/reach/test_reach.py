@@ -126,6 +126,9 @@ def test_what_the_step_changes_itself_is_no_change(load: Callable[..., Any], rea
         class Counter:
             def __init__(self): self.count = 0
             def add(self): self.count += 1
+        class Numbered:
+            made = 0
+            def __init__(self): Numbered.made += 1
         counter = Counter()
         MADE = {}
         def step():
@@ -134,6 +137,7 @@ def test_what_the_step_changes_itself_is_no_change(load: Callable[..., Any], rea
             MEMO[N] = N
             SEEN.append(N)
             counter.add()
+            Numbered()
             MADE[N] = Counter()
         """
     )
