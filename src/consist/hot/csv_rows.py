@@ -198,6 +198,30 @@ def _quoted(line: str, delimiter: str, width: int) -> list[int]:
 # ---------------------------------------------------------------- back again
 
 
+def spool(found: ArtifactRows, target: Path) -> None:
+    """Write the values as a Parquet file that :func:`spooled` reads."""
+    picked = ", ".join(
+        f"CAST({column.staged} AS {_kept_as(column)}) AS {identifier(column.name)}"
+        for column in found.rows.columns
+    )
+    found.connection.execute(
+        f"COPY (SELECT {picked} FROM ({found.table})) TO {literal(str(target))} ({COPY_TO_PARQUET})"
+    ).fetchall()
+
+
+def spooled(rows: RowsRecord, scan: str) -> str:
+    """Return SQL for the values in a file that :func:`spool` wrote."""
+    picked = (
+        f"CAST({identifier(column.name)} AS {column.type}) AS {identifier(column.name)}"
+        for column in rows.columns
+    )
+    return f"(SELECT {', '.join(picked)} FROM {scan})"
+
+
+def _kept_as(column: StoredColumn) -> str:
+    return column.type if column.type in _IN_PARQUET else "VARCHAR"
+
+
 def typed(found: ArtifactRows, columns: Sequence[str] | None, nrows: int | None) -> str:
     """Return SQL for the values, under the names of the source and in its order."""
     by_name = {column.name: column for column in found.rows.columns}

@@ -94,7 +94,7 @@ def test_rows_that_need_more_memory_get_it(
 
 
 def test_an_artifact_knows_that_it_was_ingested(tracker: Tracker, raw: Path) -> None:
-    # ING-009, ING-012
+    # ING-012
     with tracker.start_run("make", model="make"):
         artifact = tracker.log_artifact(raw, key="raw", note="kept")
         tracker.ingest(artifact)
@@ -136,7 +136,7 @@ def test_ingesting_again_replaces_the_rows(tracker: Tracker, raw: Path, merged: 
 
 
 def test_after_its_run_an_artifact_is_ingested_for_it(tracker: Tracker, raw: Path) -> None:
-    # C-28, ING-006
+    # C-28
     artifact = logged(tracker, raw, year=2040)
     result = tracker.ingest(artifact)
     assert result is not None
