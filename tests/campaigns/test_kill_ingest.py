@@ -55,7 +55,7 @@ def test_rows_survive_kills(tmp_path: Path, kills: int) -> None:
     for number in range(kills):
         done |= set(kill_one(tmp_path, f"k{number}-", rng.uniform(0.0, 0.8)))
     store = open_store(tmp_path, "checker")
-    counts = "SELECT consist_run_id, count(*), count(DISTINCT _consist_row)"
+    counts = "SELECT consist_run_id, count(*), count(DISTINCT n)"
     counts += " FROM global_tables.t GROUP BY ALL"
     for _ in range(2):
         found = {run: numbers for run, *numbers in table(store, counts)}

@@ -37,7 +37,7 @@ class CsvDriver(BaseDriver):
 
     The delimiter is the first of comma, semicolon, tab and bar that the first line contains.
     Columns of numbers, dates and truth values get those types; numbers with leading zeros stay
-    text. Reading takes
+    text; whole numbers beyond 64 bits are Python's in a frame. Reading takes
 
     ``columns``, ``nrows``
         names to read; the first so many rows;
@@ -81,7 +81,7 @@ class CsvDriver(BaseDriver):
         with sql.borrowed(connection) as borrowed:
             relation = self.relation(borrowed, path, **options)
             with reading(self.name, existing_file(self.name, path), Error):
-                return relation.df()
+                return sql.frame_of(relation)
 
     def scan(self, paths: Sequence[PathLike], *, filename: str | None = None) -> str:
         """Return a call of ``read_csv``; files of one delimiter are told so."""

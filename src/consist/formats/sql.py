@@ -11,7 +11,8 @@ from consist.errors import UnsupportedFormat, UsageError
 from consist.types import PathLike
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+    from pandas import DataFrame
 
 _WILDCARDS = "*?["
 
@@ -105,6 +106,20 @@ def borrowed(connection: DuckDBPyConnection | None) -> Generator[DuckDBPyConnect
 
     with connect() as own:
         yield own
+
+
+def frame_of(relation: DuckDBPyRelation) -> DataFrame:
+    """Return rows as pandas gets them; whole numbers beyond 64 bits stay exact, as objects."""
+    kinds = zip(relation.columns, relation.dtypes, strict=True)
+    wide = [name for name, kind in kinds if str(kind) in {"HUGEINT", "UHUGEINT"}]
+    if not wide:
+        return relation.df()
+    texts = (f"CAST({identifier(name)} AS VARCHAR) AS {identifier(name)}" for name in wide)
+    frame = relation.project(f"* REPLACE ({', '.join(texts)})").df()
+    for name in wide:
+        numbers = [int(text) if isinstance(text, str) else None for text in frame[name]]
+        frame[name] = type(frame[name])(numbers, index=frame.index, dtype=object)
+    return frame
 
 
 def columns_of(connection: DuckDBPyConnection, table: str) -> dict[str, str]:

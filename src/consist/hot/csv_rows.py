@@ -8,6 +8,7 @@ kept beside it, and a rebuilt file says what the original said, field by field.
 from __future__ import annotations
 
 import gzip
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,9 @@ _PLAIN = _INTEGERS | {"DOUBLE", "BOOLEAN", "DATE"}
 """Types whose text never holds a delimiter, quote or line end."""
 _BOM = b"\xef\xbb\xbf"
 _LONGEST_LINE = 1 << 20
+_LINE = re.compile(rb'(?:[^"\r\n]+|"(?:[^"]|"")*"|")*')
+_ENDS = (b"\r\n", b"\n", b"\r")
+_LINES_AT_ONCE = 20_000
 
 
 def stage_csv(connection: DuckDBPyConnection, path: Path, target: Path) -> StagedRows:
@@ -82,13 +86,10 @@ def _copy(
     values = [f"{_value(f'x{i}', kind, formats)} AS c{i}" for i, kind in enumerate(types)]
     picked: list[str] = []
     for i, kind in enumerate(types):
-        same = (
-            f"x{i} <> ''"
-            if kind == "VARCHAR"
-            else f"CAST(c{i} AS VARCHAR) IS NOT DISTINCT FROM x{i}"
-        )
         value = f"c{i}" if kind in _IN_PARQUET else f"CAST(c{i} AS VARCHAR) AS c{i}"
-        picked += [value, f"CASE WHEN NOT ({same}) THEN x{i} END AS t{i}"]
+        other = f"nullif(x{i}, CAST(c{i} AS VARCHAR))"
+        text = f"CASE WHEN x{i} = '' THEN '' END" if kind == "VARCHAR" else other
+        picked += [value, f"{text} AS t{i}"]
     connection.execute(
         f"COPY (SELECT {', '.join(picked)} FROM (SELECT {given}, {', '.join(values)}"
         f" FROM {scan} AS source({given}))) TO {literal(str(target))} ({COPY_TO_PARQUET})"
@@ -139,21 +140,33 @@ def _wider(kind: str) -> str:
 def _dialect(path: Path, width: int) -> dict[str, Any]:
     """Return how a file is written: its header as it stands, line ends, what is always quoted."""
     with _opened(path) as file:
-        head = file.readline(_LONGEST_LINE)
-        while head.count(b'"') % 2 and len(head) < _LONGEST_LINE:
-            more = file.readline(_LONGEST_LINE)
-            if not more:
-                break
-            head += more
-        first = file.readline(_LONGEST_LINE)
-    header = head.rstrip(b"\r\n")
+        head = file.read(_LONGEST_LINE)
+    header = _line(head)
+    end = next((end for end in _ENDS if head.startswith(end, len(header))), b"\n")
+    first = _line(head, len(header) + len(end))
     delimiter = _delimiter(header.removeprefix(_BOM).decode())
     return {
         "header": header.decode(),
         "delimiter": delimiter,
-        "line_end": "\r\n" if head.endswith(b"\r\n") else "\n",
-        "quoted": _quoted(first.rstrip(b"\r\n").decode(errors="replace"), delimiter, width),
+        "line_end": end.decode(),
+        "ends": _ends(path),
+        "quoted": _quoted(first.decode(errors="replace"), delimiter, width),
     }
+
+
+def _line(data: bytes, start: int = 0) -> bytes:
+    """Return what stands from ``start`` to the next line end that is in no quotes."""
+    found = _LINE.match(data, start)
+    return found.group() if found else b""
+
+
+def _ends(path: Path) -> bool:
+    """Whether the last line of a file has a line end; of a gzipped one that is assumed."""
+    if path.name.lower().endswith(".gz"):
+        return True
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) in {b"\n", b"\r"}
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -185,29 +198,59 @@ def _quoted(line: str, delimiter: str, width: int) -> list[int]:
 # ---------------------------------------------------------------- back again
 
 
+def spool(found: ArtifactRows, target: Path) -> None:
+    """Write the values as a Parquet file that :func:`spooled` reads."""
+    picked = ", ".join(
+        f"CAST({column.staged} AS {_kept_as(column)}) AS {identifier(column.name)}"
+        for column in found.rows.columns
+    )
+    found.connection.execute(
+        f"COPY (SELECT {picked} FROM ({found.table})) TO {literal(str(target))} ({COPY_TO_PARQUET})"
+    ).fetchall()
+
+
+def spooled(rows: RowsRecord, scan: str) -> str:
+    """Return SQL for the values in a file that :func:`spool` wrote."""
+    picked = (
+        f"CAST({identifier(column.name)} AS {column.type}) AS {identifier(column.name)}"
+        for column in rows.columns
+    )
+    return f"(SELECT {', '.join(picked)} FROM {scan})"
+
+
+def _kept_as(column: StoredColumn) -> str:
+    return column.type if column.type in _IN_PARQUET else "VARCHAR"
+
+
 def typed(found: ArtifactRows, columns: Sequence[str] | None, nrows: int | None) -> str:
     """Return SQL for the values, under the names of the source and in its order."""
     by_name = {column.name: column for column in found.rows.columns}
     picked = found.rows.columns if columns is None else [by_name[name] for name in columns]
     names = ", ".join(f"{column.staged} AS {identifier(column.name)}" for column in picked)
     limit = "" if nrows is None else f" LIMIT {nrows}"
-    return f"SELECT {names} FROM ({found.table}) ORDER BY {found.order}{limit}"
+    return f"SELECT {names} FROM ({found.table}){limit}"
 
 
 def write_csv(found: ArtifactRows, target: Path) -> None:
     """Write a CSV file that says what the source said, in its dialect."""
     recipe = found.rows.recipe
-    end = "\r" if recipe["line_end"] == "\r\n" else ""
-    compression = "gzip" if target.name.lower().endswith(".gz") else "none"
+    end = recipe["line_end"]
     line = f" || {literal(recipe['delimiter'])} || ".join(_fields(found.rows))
-    # One column of whole lines, which DuckDB is to write as they are.
-    plain = "FORMAT csv, QUOTE '', ESCAPE '', DELIMITER '\x01', HEADER false"
-    found.connection.execute(
-        f"COPY (SELECT line FROM (SELECT -1 AS place, {literal(recipe['header'] + end)} AS line"
-        f" UNION ALL SELECT {found.order}, {line} || {literal(end)} FROM ({found.table}))"
-        f" ORDER BY place) TO {literal(str(target))}"
-        f" ({plain}, COMPRESSION {compression}, USE_TMP_FILE false)"
-    ).fetchall()
+    statement = f"SELECT {line} AS line FROM ({found.table})"
+    reader: Any = found.connection.sql(statement).to_arrow_reader(_LINES_AT_ONCE)
+    with _created(target) as file:
+        file.write(recipe["header"].encode())
+        for batch in reader:
+            lines = [end, end.join(batch.column(0).to_pylist())] if batch.num_rows else []
+            file.write("".join(lines).encode())
+        if recipe["ends"]:
+            file.write(end.encode())
+
+
+def _created(path: Path) -> BinaryIO:
+    if path.name.lower().endswith(".gz"):
+        return cast("BinaryIO", gzip.open(path, "wb", compresslevel=6))
+    return path.open("wb")
 
 
 def _fields(rows: RowsRecord) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import chain, islice
+from dataclasses import replace
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -51,7 +53,8 @@ def stage_data(connection: DuckDBPyConnection, data: object, key: str, target: P
             _write_all(_tables_of(data, key), target)
         else:
             _write_many(connection, data, key, target)
-    return stage_parquet(connection, target, target)
+    rows = stage_parquet(connection, target, target)
+    return replace(rows, recipe={**rows.recipe, "compression": ["SNAPPY"]})
 
 
 def _is_table(data: object) -> bool:
@@ -92,10 +95,26 @@ def _write_all(tables: Iterable[pa.Table], target: Path) -> None:
     waiting = iter(tables)
     first = next(waiting)
     _check_columns(first)
-    with ParquetWriter(target, first.schema) as writer:
+    with ParquetWriter(
+        target, first.schema, compression="none", use_dictionary=_repeating(first.schema)
+    ) as writer:
         for table in chain([first], waiting):
             if table.num_rows:
                 writer.write_table(table)
+
+
+def _repeating(schema: pa.Schema) -> list[str]:
+    """Return the columns that a dictionary makes smaller, and those that have one already."""
+    import pyarrow as pa
+
+    fields: list[Any] = list(schema)
+    return [
+        field.name
+        for field in fields
+        if pa.types.is_dictionary(field.type)
+        or pa.types.is_string(field.type)
+        or pa.types.is_large_string(field.type)
+    ]
 
 
 def _check_columns(table: pa.Table) -> None:
@@ -107,32 +126,60 @@ def _check_columns(table: pa.Table) -> None:
 
 
 def _write_many(connection: DuckDBPyConnection, data: object, key: str, target: Path) -> None:
-    """Write an iterable part by part, then unite the parts by the names of their columns."""
+    """Write an iterable; where its tables differ, unite them by the names of their columns."""
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix=f"{target.name}.", dir=target.parent) as folder:
         parts: list[Path] = []
-        for table in _parts(data, key):
-            parts.append(Path(folder, f"{len(parts)}.parquet"))
-            _write_all([table], parts[-1])
+        for _, alike in groupby(_parts(data, key), key=lambda table: table.schema):
+            parts.append(Path(folder, f"{len(parts)}.parquet") if parts else target)
+            _write_all(_packed(alike), parts[-1])
         if not parts:
             raise UsageError(f"there are no rows to ingest for {key!r}")
-        files = ", ".join(literal(str(part)) for part in parts)
-        connection.execute(
-            f"COPY (FROM read_parquet([{files}], union_by_name=true))"
-            f" TO {literal(str(target))} ({COPY_TO_PARQUET})"
-        )
+        if len(parts) > 1:
+            parts[0] = Path(folder, "0.parquet")
+            shutil.copyfile(target, parts[0])
+            _unite(connection, parts, target)
+
+
+def _unite(connection: DuckDBPyConnection, parts: list[Path], target: Path) -> None:
+    import duckdb
+
+    files = ", ".join(literal(str(part)) for part in parts)
+    statement = f"COPY (FROM read_parquet([{files}], union_by_name=true))"
+    statement += f" TO {literal(str(target))} ({COPY_TO_PARQUET})"
+    try:
+        connection.execute(statement)
+    except duckdb.OutOfMemoryException:  # very wide rows
+        connection.execute("RESET memory_limit")
+        connection.execute(statement)
+
+
+def _packed(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the rows of small tables in larger ones."""
+    import pyarrow as pa
+
+    waiting: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        waiting.append(table)
+        rows += table.num_rows
+        if rows >= _ROWS_AT_ONCE:
+            yield pa.concat_tables(waiting)
+            waiting, rows = [], 0
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def _parts(data: object, key: str) -> Iterator[pa.Table]:
-    import pyarrow as pa
 
     if isinstance(data, str | bytes) or is_mapping(data) or not isinstance(data, Iterable):
         _refuse(cast("object", data), key)
     items = iter(cast("Iterable[object]", data))
     for first in items:
         if _is_table(first):
-            yield pa.concat_tables(list(_tables_of(first, key)))
+            for table in _tables_of(first, key):
+                yield table.replace_schema_metadata(None)  # tells of one table among many
         else:
             # A stream of dicts stays one; a table in between is refused by name.
             yield _from_dicts(chain([first], islice(items, _ROWS_AT_ONCE - 1)), key)

@@ -236,7 +236,7 @@ def _stage(ws: Workspace, record: ArtifactRecord, data: object, staged: StagedFi
 
     spill = staged.path.with_suffix(".spill")
     if data is not None:
-        with in_memory(spill) as connection:
+        with in_memory(spill, MEMORY) as connection:
             rows = given_rows.stage_data(connection, data, record.key, staged.path)
             return dataclasses.replace(rows, recipe={**rows.recipe, "given": True})
     path, stage = _source(ws, record), _stager(record)

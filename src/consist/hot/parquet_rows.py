@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from consist.errors import NotSupportedYet, hint
 from consist.formats.sql import identifier, literal
 from consist.hot.naming import stored_names
-from consist.hot.staged_rows import COPY_TO_PARQUET, StagedRows, converting
+from consist.hot.staged_rows import StagedRows, converting
 from consist.models.record import StoredColumn
 from consist.store.tail_rows import ArtifactRows
 
@@ -26,7 +26,7 @@ _BATCH = 100_000
 
 
 def stage_parquet(connection: DuckDBPyConnection, path: Path, target: Path) -> StagedRows:
-    """Stage the rows of a Parquet file, as they are if nothing stands against it.
+    """Stage a Parquet file as it is; what is ``target`` already was written by us.
 
     Raises
     ------
@@ -41,19 +41,13 @@ def stage_parquet(connection: DuckDBPyConnection, path: Path, target: Path) -> S
         ).fetchall()
         names, types = [row[0] for row in described], [_storable(row[1]) for row in described]
         recipe, count, originals = _recipe(path)
-        # The name that rows are numbered under belongs to nobody else.
-        fit = not any(name.lower() == "file_row_number" for name in names)
-        staged = names if fit else [f"c{i}" for i in range(len(names))]
-        if fit:
-            if path != target:
-                shutil.copyfile(path, target)
+        if path != target:
+            shutil.copyfile(path, target)
             _read_through(connection, target)
-        else:
-            _convert(connection, path, names, target)
     columns = tuple(
         StoredColumn(name, inside, stored, kind)
         for name, inside, stored, kind in zip(
-            originals, staged, stored_names(names), types, strict=True
+            originals, names, stored_names(names), types, strict=True
         )
     )
     return StagedRows(columns, count, recipe)
@@ -66,23 +60,7 @@ def _storable(kind: str) -> str:
 def _read_through(connection: DuckDBPyConnection, path: Path) -> None:
     """Read every page once: what is damaged is to be noticed now, not by a merge."""
     scan = f"read_parquet({literal(str(path))})"
-    connection.execute(f"SELECT max(hash(COLUMNS(*))) FROM {scan}").fetchall()
-
-
-def _convert(connection: DuckDBPyConnection, path: Path, names: list[str], target: Path) -> None:
-    picked = ", ".join(f"{identifier(name)} AS c{i}" for i, name in enumerate(names))
-    source = path
-    if path == target:
-        source = target.with_name(f"{target.name}.source")
-        shutil.copyfile(path, source)
-    try:
-        connection.execute(
-            f"COPY (SELECT {picked} FROM read_parquet({literal(str(source))}))"
-            f" TO {literal(str(target))} ({COPY_TO_PARQUET})"
-        )
-    finally:
-        if source != path:
-            source.unlink()
+    connection.execute(f"SELECT last(COLUMNS(*)) FROM {scan}").fetchall()
 
 
 # ---------------------------------------------------------------- recipe
@@ -169,7 +147,7 @@ def batches(found: ArtifactRows, size: int = _BATCH) -> Iterator[pa.RecordBatch]
         for i, text in found.rows.recipe.get("dictionaries", {}).items()
     }
     names = ", ".join(identifier(column.staged) for column in found.rows.columns)
-    statement = f"SELECT {names} FROM ({found.table}) ORDER BY {found.order}"
+    statement = f"SELECT {names} FROM ({found.table})"
     reader: Any = found.connection.sql(statement).to_arrow_reader(size)
     for batch in reader:
         arrays = [

@@ -18,7 +18,6 @@ from consist.formats import sql
 from consist.formats.base import check_options
 from consist.hot import csv_rows, parquet_rows
 from consist.hot.marks import is_ingested
-from consist.hot.staged_rows import COPY_TO_PARQUET
 from consist.models.record import ArtifactRecord
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def frame(ws: Workspace, record: ArtifactRecord, **options: Any) -> pd.DataFrame
     with _rows(ws, record) as found:
         if found.rows.recipe["format"] == csv_rows.FORMAT:
             statement = csv_rows.typed(found, _known(found, columns), nrows)
-            return found.connection.sql(statement).df()
+            return sql.frame_of(found.connection.sql(statement))
         with tempfile.TemporaryDirectory(prefix="consist-") as folder:
             path = Path(folder, "rows.parquet")
             parquet_rows.write_parquet(found, path)
@@ -76,10 +75,10 @@ def relation(
     columns, nrows = _picked(record, options)
     with _rows(ws, record) as found:
         _known(found, columns)
-        path = _spooled(ws, record, found)
-    return connection.sql(
-        sql.select(sql.call("read_parquet", sql.literal(str(path)), {}), columns, nrows)
-    )
+        scan = sql.call("read_parquet", sql.literal(str(_spooled(ws, record, found))), {})
+        if found.rows.recipe["format"] == csv_rows.FORMAT:
+            scan = csv_rows.spooled(found.rows, scan)
+    return connection.sql(sql.select(scan, columns, nrows))
 
 
 def restore(ws: Workspace, record: ArtifactRecord, destination: Path) -> None:
@@ -248,10 +247,7 @@ def _spooled(ws: Workspace, record: ArtifactRecord, found: ArtifactRows) -> Path
         return path
     with replacing(path) as temporary:
         if found.rows.recipe["format"] == csv_rows.FORMAT:
-            found.connection.execute(
-                f"COPY ({csv_rows.typed(found, None, None)})"
-                f" TO {sql.literal(str(temporary))} ({COPY_TO_PARQUET})"
-            ).fetchall()
+            csv_rows.spool(found, temporary)
         else:
             parquet_rows.write_parquet(found, temporary)
     return path

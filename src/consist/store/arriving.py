@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from consist.models.record import IngestEvent
-from consist.store import staging
+from consist.store import locks, staging
 from consist.store.database import ALIAS
 from consist.store.folder import JournalFolder
 from consist.store.global_tables import LEDGER, SCHEMA, Loader, Staged, literal
@@ -128,7 +128,9 @@ class ArrivingRows:
             How far the database has read each journal.
         """
         for name in self._stored:
-            (self._folder.rows / name).unlink(missing_ok=True)
+            path = self._folder.rows / name
+            if not locks.is_shared(str(path)):  # else somebody reads it; a later merge removes it
+                path.unlink(missing_ok=True)
         staging.clear(self._folder.rows, (), lambda: self._named_behind(positions))
 
     def _named_behind(self, positions: dict[str, int]) -> set[str]:

@@ -47,6 +47,7 @@ from consist.store.belonging import Belonging
 from consist.store.claims import Claim
 from consist.store.database import open_database
 from consist.store.folder import JournalFolder
+from consist.store.global_tables import select_staged
 from consist.store.index import Attempt, Index, Location, Overwritten
 from consist.store.index_file import default_path
 from consist.store.journal import JournalWriter
@@ -55,6 +56,7 @@ from consist.store.maintenance import artifacts_of_content
 from consist.store.merge import Merger
 from consist.store.recent import Earlier, PassedOver
 from consist.store.refill import newer_snapshots
+from consist.store.staged_lookup import StagedLookup
 from consist.store.staging import StagedFile, Staging
 from consist.store.tail import tail_of
 from consist.store.tail_rows import ArtifactRows
@@ -128,6 +130,7 @@ class EmbeddedStore:
             self.index = Index(path, store_id)
         self.lookups = Lookups(self.index, self.folder, self.database, self.belonging)
         self.staging = Staging(self.folder.rows, sync=sync)
+        self.staged = StagedLookup(self.folder)
         self.merger = Merger(self.database, self.folder, self.index, network=network)
         self.background = BackgroundMerger(self._merge_in_background, forked=forked)
         self._engine: Engine | None = None
@@ -198,11 +201,20 @@ class EmbeddedStore:
     def rows_of(self, artifact_id: str) -> Generator[ArtifactRows | None]:
         """Yield the ingested rows of an artifact, ``None`` if there are none.
 
+        Rows that are only staged are read without the database.
+
         Raises
         ------
         StoreLocked
-            If the database file cannot be read in time.
+            If they are in the database, and its file cannot be read in time.
         """
+        if self._closed:
+            raise TrackerClosed("read ingested rows")
+        with self.staged.held(artifact_id) as staged:
+            if staged is not None:
+                with self.database.scratch() as connection:
+                    yield ArtifactRows(connection, staged.event.rows, select_staged(staged))
+                return
         with self.ask() as connection:
             yield self.tail.rows(connection, artifact_id)
 

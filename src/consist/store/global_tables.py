@@ -6,6 +6,9 @@ types they had, and what it takes to make the source again.
 
 Types widen where no value changes by it; columns whose types have nothing in common become text,
 from which each artifact's own type is read back.
+
+The rows of an artifact are inserted in their order, by one statement, and read without an
+``ORDER BY``: DuckDB keeps the order of insertion, so that nothing is ever sorted.
 """
 
 from __future__ import annotations
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
 
 SCHEMA = "global_tables"
 LEDGER = "_consist_ingest"
-ROW = "_consist_row"
-"""The column that keeps the order of an artifact's rows."""
 TEXT = "_consist_text_"
 """Beginning of the names of columns that hold what a source said where the value does not tell."""
 SYSTEM_COLUMNS = {
@@ -34,7 +35,6 @@ SYSTEM_COLUMNS = {
     "consist_artifact_id": "VARCHAR",
     "consist_year": "INTEGER",
     "consist_iteration": "INTEGER",
-    ROW: "BIGINT",
 }
 _RESERVED = re.compile(
     r"consist_(run_id|artifact_id|year|iteration|scenario_id|file)|_consist_.*|_dlt_.*",
@@ -58,8 +58,8 @@ class Staged(NamedTuple):
 
     @property
     def scan(self) -> str:
-        """SQL that reads the rows, each with its number."""
-        return f"read_parquet({literal(str(self.path))}, file_row_number=true)"
+        """SQL that reads the rows."""
+        return f"read_parquet({literal(str(self.path))})"
 
 
 def identifier(name: str) -> str:
@@ -120,12 +120,12 @@ def ingested_at(
 
 
 def select_staged(staged: Staged) -> str:
-    """Return SQL for staged rows under their staged names: the columns, their texts, the order."""
+    """Return SQL for staged rows under their staged names: the columns and their texts."""
     picked = [
         f"CAST({identifier(name)} AS {kind}) AS {identifier(name)}"
         for name, _, kind in kept_columns(staged.event.rows)
     ]
-    return f"SELECT {', '.join(picked)}, file_row_number AS {ROW} FROM {staged.scan}"
+    return f"SELECT {', '.join(picked)} FROM {staged.scan}"
 
 
 def select_stored(database: str, artifact_id: str, rows: RowsRecord) -> str:
@@ -136,7 +136,7 @@ def select_stored(database: str, artifact_id: str, rows: RowsRecord) -> str:
     ]
     table = f"{database}.{SCHEMA}.{identifier(rows.table)}"
     return (
-        f"SELECT {', '.join([*picked, ROW])} FROM {table}"
+        f"SELECT {', '.join(picked)} FROM {table}"
         f" WHERE consist_artifact_id = {literal(artifact_id)}"
     )
 
@@ -283,7 +283,6 @@ def _provenance(staged: Staged) -> dict[str, str]:
         "consist_artifact_id": literal(event.artifact.id),
         "consist_year": f"CAST({_number(event.year)} AS INTEGER)",
         "consist_iteration": f"CAST({_number(event.iteration)} AS INTEGER)",
-        ROW: "file_row_number",
     }
 
 

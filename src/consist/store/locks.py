@@ -76,6 +76,18 @@ def is_locked(path: str) -> bool:
         close_guarded(descriptor)
 
 
+def is_shared(path: str) -> bool:
+    """Whether the lock of a file is held by some who share it."""
+    try:
+        descriptor = open_guarded(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return try_flock(descriptor, fcntl.LOCK_SH) and not try_flock(descriptor)
+    finally:
+        close_guarded(descriptor)
+
+
 @cache
 def locks_work(folder: str) -> bool:
     """Whether advisory locks exclude anybody in ``folder``, tried on a file of its own."""

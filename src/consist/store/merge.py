@@ -138,6 +138,7 @@ class _Session:
         self.read_to: dict[str, int] = {}
         self.ended: dict[str, Ending] = {}
         self.bumped = False
+        self.unlimited = False
 
     def run(self) -> None:
         self.merger.migrate(self.connection)
@@ -272,10 +273,19 @@ class _Session:
                     stored = self._store(self.batch) if self.batch else []
                     self._store_positions(moved)
                     return stored
-            except duckdb.Error:
+            except duckdb.Error as error:
+                again = self._may_take_more(error)
                 # Rows that nobody can read must not keep everything else out for ever.
-                if not self.rows.set_aside():
+                if not self.rows.set_aside() and not again:
                     raise
+
+    def _may_take_more(self, error: Exception) -> bool:
+        """After the memory of a merge did not suffice, allow it what DuckDB takes by default."""
+        if self.unlimited or "out of memory" not in str(error).lower():
+            return False
+        self.connection.execute("RESET memory_limit")
+        self.unlimited = True
+        return True
 
     def _store(self, events: list[Event]) -> list[Settled]:
         batch = prepare(events, self.known)

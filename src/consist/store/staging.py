@@ -141,4 +141,5 @@ def listed(folder: Path) -> list[Path]:
 
 
 def _is_free(path: Path) -> bool:
-    return path.exists() and not locks.is_locked(str(path))
+    # Its owner holds the lock alone; those who read the rows share it.
+    return path.exists() and not locks.is_locked(str(path)) and not locks.is_shared(str(path))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from consist.models.record import IngestEvent, RowsRecord
 from consist.store.database import ALIAS
 from consist.store.global_tables import (
-    ROW,
     SCHEMA,
     Staged,
     identifier,
@@ -34,13 +33,12 @@ class ArtifactRows(NamedTuple):
     """The rows of one artifact, wherever they are.
 
     ``table`` is SQL for ``connection``: the columns of the source and the texts, under their staged
-    names and with their types. ``order`` is the column that tells the order of the source.
+    names and with their types, in the order of the source.
     """
 
     connection: DuckDBPyConnection
     rows: RowsRecord
     table: str
-    order: str = ROW
 
 
 class TailRows:

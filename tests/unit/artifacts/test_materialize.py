@@ -80,7 +80,6 @@ def test_a_missing_source_warns_or_raises(
 def test_nothing_is_rebuilt_from_the_database(
     tracker: Tracker, artifact: Artifact, tmp_path: Path
 ) -> None:
-    # HYD-018: even where the rows were ingested
     record = artifact.to_record()
     ingested = Artifact.from_record(record).bind(tracker.path_of)
     ingested.meta = {**ingested.meta, "is_ingested": True}

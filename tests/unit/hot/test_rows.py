@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 import consist
 from consist import Tracker
-from consist.errors import FileGone, UnknownKey, UnsupportedFormat, UsageError
+from consist.errors import FileGone, InputChanged, UnknownKey, UnsupportedFormat, UsageError
 from consist.hot import rows
 
 if TYPE_CHECKING:
@@ -121,6 +123,13 @@ def test_a_restored_csv_has_every_byte(tracker: Tracker, odd: Path, tmp_path: Pa
         'a,b\n"x\ny",2\n',
         "a|b\n1|\n|2\n",
         'a,"b\nc"\n1,2\n',
+        "a,b\r\n1,2\r\n",
+        "a,b\r1,2\r3,x\r",
+        "a,b\r1,2",
+        "a,b\r\n1,2\r\n,4",
+        'a,b\n1,"x\ny"',
+        "a,b",
+        "a,b\n1,x\x01y\n",
     ],
 )
 def test_small_csv_files_come_back(tracker: Tracker, here: Path, text: str) -> None:
@@ -235,12 +244,17 @@ def test_missing_inputs_come_from_the_original_place_first(
         assert copied.read_text() == "another file has the place\n"
 
 
-def test_a_rebuilt_input_that_was_changed_is_made_again(tracker: Tracker, odd: Path) -> None:
+def test_a_rebuilt_input_that_was_changed_is_refused_and_once_gone_made_again(
+    tracker: Tracker, odd: Path
+) -> None:
     artifact = ingested(tracker, odd)
     odd.unlink()
     assert use(tracker, artifact) == ODD
     artifact.path.write_text("tampered")
-    assert use(tracker, artifact, "again") == ODD
+    with pytest.raises(InputChanged, match="'t' changed"):
+        use(tracker, artifact, "again")
+    artifact.path.unlink()
+    assert use(tracker, artifact, "third") == ODD
 
 
 def test_a_path_that_is_gone_is_not_recovered(tracker: Tracker, odd: Path) -> None:
@@ -254,8 +268,68 @@ def test_a_path_that_is_gone_is_not_recovered(tracker: Tracker, odd: Path) -> No
         pass
 
 
+def test_whole_numbers_beyond_64_bits_stay_exact(tracker: Tracker, here: Path) -> None:
+    numbers = [12345678901234567891, None, -7]
+    text = "n,m\n" + "".join(f"{'' if n is None else n},1\n" for n in numbers)
+    (here / "t.csv").write_text(text)
+    artifact = ingested(tracker, here / "t.csv")
+    for gone in (False, True):
+        if gone:
+            assert tracker.store.sync()
+            (here / "t.csv").unlink()
+        frame = tracker.load_df(artifact, db_fallback="always")
+        assert list(frame["n"]) == numbers
+        relation = tracker.load(artifact, db_fallback="always")
+        assert [str(kind) for kind in relation.dtypes] == ["HUGEINT", "BIGINT"]
+        assert [row[0] for row in relation.fetchall()] == numbers
+    first = tracker.load_df(artifact, db_fallback="always", columns=["n"], nrows=1)
+    assert list(first["n"]) == numbers[:1]
+    seen = "SELECT sum(n)::VARCHAR FROM global_tables.t"
+    with tracker.store.ask() as connection:
+        assert connection.execute(seen).fetchall() == [("12345678901234567884",)]
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_materialize_makes_no_file_from_rows(
+    tracker: Tracker, odd: Path, tmp_path: Path, merged: bool
+) -> None:
+    # HYD-018
+    artifact = ingested(tracker, odd)
+    if merged:
+        assert tracker.store.sync()
+    odd.unlink()
+    assert tracker.materialize(artifact, tmp_path / "x.csv") is None
+    with pytest.raises(FileGone):
+        tracker.materialize(artifact, tmp_path / "x.csv", on_missing="raise")
+    assert not (tmp_path / "x.csv").exists()
+    assert not odd.exists()
+    assert len(tracker.load_df(artifact, db_fallback="always")) == 3, "the rows are there"
+
+
+def test_staged_rows_are_read_while_somebody_holds_the_database(
+    tracker: Tracker, odd: Path, tmp_path: Path
+) -> None:
+    with tracker.start_run("earlier", model="make"):
+        pass
+    assert tracker.store.sync()
+    with duckdb.connect(str(tmp_path / "provenance.duckdb")):
+        artifact = ingested(tracker, odd)
+        odd.unlink()
+        began = time.monotonic()
+        assert len(tracker.load_df(artifact, db_fallback="always")) == 3
+        relation = tracker.load(artifact, db_fallback="always")
+        assert relation.aggregate("count(*)").fetchall() == [(3,)]
+        rows.restore(tracker, artifact.to_record(), odd)
+        assert odd.read_bytes() == ODD
+        assert time.monotonic() - began < 0.5 * tracker.settings.lock_wait, "nobody waited"
+    assert tracker.store.sync(10)
+    odd.unlink()
+    rows.restore(tracker, artifact.to_record(), odd)
+    assert odd.read_bytes() == ODD
+
+
 def test_a_hit_rebuilds_nothing(tracker: Tracker, tmp_path: Path) -> None:
-    # HYD-014, HYD-018
+    # HYD-014
     with tracker.start_run("make", model="make"):
         artifact = tracker.log_dataframe(pd.DataFrame({"a": [1]}), "made")
         tracker.ingest(artifact)

@@ -84,7 +84,7 @@ def test_a_record_names_rows_that_the_next_merge_stores(store: EmbeddedStore) ->
     with store.rows_of(event.artifact.id) as found:
         assert found is not None
         assert found.rows == event.rows
-        assert found.connection.execute(found.table).fetchall() == [(0, 0), (1, 1), (2, 2)]
+        assert found.connection.execute(found.table).fetchall() == [(0,), (1,), (2,)]
     assert store.sync()
     with store.rows_of(event.artifact.id) as found:
         assert found is not None
@@ -92,6 +92,29 @@ def test_a_record_names_rows_that_the_next_merge_stores(store: EmbeddedStore) ->
     with store.rows_of("another") as found:
         assert found is None
     assert table(store, LEDGER.replace("global_tables", "consist_db.global_tables")) == [(1,)]
+
+
+def test_rows_that_somebody_reads_outlast_their_merge(tmp_path: Path, store: EmbeddedStore) -> None:
+    done = record(store, document("a"))
+    event = ingest(store, done)
+    with store.rows_of(event.artifact.id) as found:
+        assert found is not None
+        assert store.sync()
+        assert staged_files(tmp_path) == [event.rows.file]
+        assert found.connection.execute(found.table).fetchall() == [(0,), (1,), (2,)]
+    assert store.sync()
+    assert staged_files(tmp_path) == []
+
+
+def test_rows_ingested_again_are_the_ones_read(tmp_path: Path) -> None:
+    first, second = open_store(tmp_path), open_store(tmp_path)
+    done = record(first, document("a"))
+    ingest(first, done)
+    again = ingest(second, done, 1, start=7)
+    for store in (first, second):
+        with store.rows_of(again.artifact.id) as found:
+            assert found is not None
+            assert found.connection.execute(found.table).fetchall() == [(7,)]
 
 
 def test_of_two_ingests_the_later_counts_in_any_order(tmp_path: Path) -> None:
