@@ -30,22 +30,24 @@ def table_name(key: str) -> str:
 def stored_names(names: Iterable[str]) -> list[str]:
     """Return what columns are called in a table, where case makes no difference.
 
-    A name that belongs to a column of provenance, or to an earlier column, gets a number.
+    A name that belongs to a column of provenance, or to an earlier column, gets a number; one
+    that begins like a column of the library loses the underscores before it.
 
     Examples
     --------
-    >>> stored_names(["id", "ID", "consist_run_id"])
-    ['id', 'ID_1', 'consist_run_id_1']
+    >>> stored_names(["id", "ID", "consist_run_id", "_dlt_id"])
+    ['id', 'ID_1', 'consist_run_id_1', 'dlt_id']
     """
     listed = list(names)
     wanted = {name.lower() for name in listed}
     taken: set[str] = set()
     found: list[str] = []
     for name in listed:
-        fit, number = name, 0
-        while is_reserved(fit) or fit.lower() in taken or (number and fit.lower() in wanted):
+        base = name.lstrip("_") if is_reserved(name) else name
+        fit, number = base, 0
+        while is_reserved(fit) or fit.lower() in taken or (fit != name and fit.lower() in wanted):
             number += 1
-            fit = f"{name}_{number}"
+            fit = f"{base}_{number}"
         taken.add(fit.lower())
         found.append(fit)
     return found
