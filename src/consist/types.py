@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
@@ -172,6 +172,8 @@ class CacheOptions:
         extra = self.code_identity_extra_deps
         if extra is not None and not is_sequence_of_values(extra):
             raise WrongType(f"code_identity_extra_deps={extra!r} is not a list of paths")
+        if isinstance(extra, Sequence) and not all(map(is_path, extra)):
+            raise WrongType(f"code_identity_extra_deps={extra!r} holds what is no path")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -125,15 +125,19 @@ def _prepared(
         rest.setdefault("group", record.array_path)
     try:
         return driver, verified_path(ws, record), rest
-    except FileGone:
-        if driver.kind in {"table", "document"} and _may_use_rows(ws, record, fallback):
-            return driver, None, rest
+    except FileGone as error:
+        if driver.kind in {"table", "document"} and _has_rows(ws, record, fallback):
+            if _may_use_rows(ws, record, fallback):
+                return driver, None, rest
+            hint(error, "its rows are in the database: db_fallback='always' reads them")
         raise
 
 
+def _has_rows(ws: Workspace, record: ArtifactRecord, fallback: str) -> bool:
+    return fallback != "never" and ws.store.has_database and is_ingested(ws, record)
+
+
 def _may_use_rows(ws: Workspace, record: ArtifactRecord, fallback: str) -> bool:
-    if fallback == "never" or not ws.store.has_database or not is_ingested(ws, record):
-        return False
     run = ws.active.find()
     return fallback == "always" or (run is not None and record.id in run.inputs)
 

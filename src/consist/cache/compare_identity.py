@@ -398,11 +398,33 @@ def _compare_code(old: Compared, new: Compared, details: _Details) -> None:
         return
     if not old.code_parts or not new.code_parts:
         return
-    for label, entry in sorted(_changes(old.code_parts, new.code_parts), key=_label):
+    for label, entry in _code_changes(old.code_parts, new.code_parts):
         of_repository = new.mode == "repo_git" and _is_of_repository(label)
         shown = _since_commit(label, entry) if of_repository else entry
         details.add("repo_git_identity_changed" if of_repository else "code_parts_changed",
                     name=label, **shown)  # fmt: skip
+
+
+def _code_changes(old: Mapping[str, str], new: Mapping[str, str]) -> Iterable[tuple[str, Entry]]:
+    """Return what differs by label; what lies in another file, such as a cell, is still itself."""
+    changes = dict(_changes(old, new))
+    was: dict[str, list[str]] = {}
+    for label, entry in changes.items():
+        if entry["change"] == "removed":
+            was.setdefault(_without_file(label), []).append(label)
+    for label, entry in list(changes.items()):
+        before = was.get(_without_file(label), [])
+        if entry["change"] == "added" and len(before) == 1:
+            digest = changes.pop(before.pop())["old"]
+            if digest == entry["new"]:
+                del changes[label]
+            else:
+                changes[label] = {"change": "changed", "old": digest, "new": entry["new"]}
+    return sorted((changes or dict(_changes(old, new))).items(), key=_label)
+
+
+def _without_file(label: str) -> str:
+    return label.rpartition(" in ")[0] or label
 
 
 def _label(change: tuple[str, Entry]) -> str:

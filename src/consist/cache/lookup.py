@@ -85,11 +85,14 @@ def find(ws: Workspace, question: Question, timing: Timing) -> Answer:
     """
     rejected: list[str] = []
     refused: RunDocument | None = None
+    lost: set[Bytes] = set()
     for signature, matched in _signatures(question):
         candidates = ws.store.candidates(signature)
         timing.lap("cache_lookup")
         for candidate in _unambiguous(candidates, question):
-            reason = objection(ws, candidate, question)
+            if not lost.isdisjoint(map(_bytes, candidate.outputs)):
+                continue  # a fixed path may have been overwritten a thousand times
+            reason = objection(ws, candidate, question, lost)
             timing.lap("validate")
             if reason is None:
                 return Answer(_with_news(ws, candidate), matched)
@@ -131,8 +134,21 @@ def _outcome(document: RunDocument) -> frozenset[tuple[str, str | None]]:
     return frozenset((artifact.key, artifact.hash) for artifact in document.outputs)
 
 
-def objection(ws: Workspace, candidate: RunDocument, question: Question) -> str | None:
-    """Return why a candidate cannot be given back, or ``None`` if it can."""
+Bytes = tuple[tuple[str, str, str | None, str | None], str | None]
+"""Where an output lies, and its digest."""
+
+
+def _bytes(artifact: ArtifactRecord) -> Bytes:
+    return artifact.location, artifact.hash
+
+
+def objection(
+    ws: Workspace, candidate: RunDocument, question: Question, lost: set[Bytes]
+) -> str | None:
+    """Return why a candidate cannot be given back, or ``None`` if it can.
+
+    An output that was overwritten is added to ``lost``, for it is lost to older runs as well.
+    """
     have = {artifact.key for artifact in candidate.outputs}
     declared = () if question.strict else candidate.run.meta.get("declared_outputs", ())
     lacking = question.keys - have - set(declared)
@@ -146,9 +162,10 @@ def objection(ws: Workspace, candidate: RunDocument, question: Question) -> str 
     changed = next((a.key for a in _late_inputs(candidate) if _has_changed(ws, a)), None)
     if changed is not None:
         return f"input {changed!r}, logged while it ran, has changed"
-    overwritten = next((a.key for a in candidate.outputs if _is_overwritten(ws, a)), None)
+    overwritten = next((a for a in candidate.outputs if _is_overwritten(ws, a)), None)
     if overwritten is not None:
-        return f"output {overwritten!r} was overwritten by a later run"
+        lost.add(_bytes(overwritten))
+        return f"output {overwritten.key!r} was overwritten by a later run"
     if question.eager:
         return next(filter(None, (_missing(ws, a) for a in candidate.outputs)), None)
     return None

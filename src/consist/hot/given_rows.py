@@ -66,7 +66,10 @@ def _tables_of(data: object, key: str) -> Iterator[pa.Table]:
     import pyarrow as pa
 
     if is_frame(data):
-        yield pa.Table.from_pandas(as_frame(data, key))
+        frame = as_frame(data, key)
+        if not frame.columns.is_unique:
+            raise UsageError(f"the rows given for {key!r} have several columns of one name")
+        yield pa.Table.from_pandas(frame)
         return
     with pa.RecordBatchReader.from_stream(cast("Any", data)) as reader:
         yield pa.Table.from_batches([], reader.schema)
@@ -199,7 +202,10 @@ def _from_dicts(rows: Iterable[object], key: str) -> pa.Table:
     names = list(dict.fromkeys(name for row in listed for name in row))
     for name in names:
         _check_flat(name, [row.get(name) for row in listed])
-    columns = {name: pa.array([row.get(name) for row in listed]) for name in names}
+    try:
+        columns = {name: pa.array([row.get(name) for row in listed]) for name in names}
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise UsageError(f"the rows given for {key!r} make no table: {error}") from error
     return pa.table(columns)
 
 

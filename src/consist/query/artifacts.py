@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from sqlalchemy import select
@@ -214,7 +214,11 @@ def load_input_bundle(ws: Workspace, run_id: str) -> dict[str, Artifact]:
     ------
     ValueError
         If the run is unknown, did not complete, or has no outputs.
+    TypeError
+        If the id is not text.
     """
+    if not isinstance(cast("object", run_id), str):
+        raise hint(WrongType(f"run_id={run_id!r} is {a_kind(run_id)}"), "pass the id of a run")
     run = get_run(ws, meant_run_id(ws, run_id)) if ws.store.has_database else None
     if run is None:
         raise UsageError(f"there is no run {run_id!r} to take a bundle from")

@@ -17,6 +17,7 @@ from consist.artifacts.items import Named, local_path, recorded
 from consist.artifacts.keys import key_from
 from consist.artifacts.verify import change_of, changed_input, facts_of
 from consist.errors import CodeIdentityUnavailableError, InputMissing, WrongType, a_kind, hint
+from consist.hot.marks import is_ingested
 from consist.identity import CodeDigest, InputIdentity, RunFields
 from consist.models.record import ArtifactRecord
 from consist.runs.arguments import GivenInput, RunRequest
@@ -79,7 +80,12 @@ def identify(ws: Workspace, request: RunRequest) -> Identity:
     CodeIdentityUnavailableError
         If the identity of the code cannot be had in the mode asked for.
     """
-    found = resolve_inputs(ws, request.inputs, request.cache.input_mismatch)
+    found = resolve_inputs(
+        ws,
+        request.inputs,
+        request.cache.input_mismatch,
+        mends=request.cache.hydration == "inputs-missing",
+    )
     used = found.used
     if not ws.keeps:
         return Identity(used=used)
@@ -127,7 +133,13 @@ def _notes(known: Mapping[str, Any], **more: Mapping[str, Any]) -> dict[str, Any
     return {**known, **{name: dict(note) for name, note in more.items() if note}}
 
 
-def resolve_inputs(ws: Workspace, given: tuple[GivenInput, ...], mismatch: str = "error") -> Inputs:
+def resolve_inputs(
+    ws: Workspace,
+    given: tuple[GivenInput, ...],
+    mismatch: str = "error",
+    *,
+    mends: bool = False,
+) -> Inputs:
     """Find the artifact of every declared input; files are hashed in parallel.
 
     Parameters
@@ -137,6 +149,8 @@ def resolve_inputs(ws: Workspace, given: tuple[GivenInput, ...], mismatch: str =
     mismatch : {"error", "miss"}
         What to do with an artifact whose file is not the recorded one; with ``"miss"`` it is
         taken for the raw file that it is now.
+    mends : bool, default False
+        Whether files that were made from the database are made again where they changed.
 
     Raises
     ------
@@ -150,7 +164,7 @@ def resolve_inputs(ws: Workspace, given: tuple[GivenInput, ...], mismatch: str =
     for item in given:
         record = _recorded(item.source)
         path = None if record is None else change_of(ws, record)
-        if record is not None and path is not None:
+        if record is not None and path is not None and not (mends and _is_made(ws, record, path)):
             if mismatch == "error":
                 raise changed_input(ws, record, path)
             changes[item.name or record.key] = _as_note(ws, record, path)
@@ -163,6 +177,11 @@ def resolve_inputs(ws: Workspace, given: tuple[GivenInput, ...], mismatch: str =
         for item, record in zip(given, known, strict=True)
     )
     return Inputs(used, changes)
+
+
+def _is_made(ws: Workspace, record: ArtifactRecord, path: str) -> bool:
+    """Whether a file is one that was made from the rows of an artifact."""
+    return path == str(ws.restored_place(record)) and is_ingested(ws, record)
 
 
 def _as_note(ws: Workspace, record: ArtifactRecord, path: str) -> dict[str, str | None]:

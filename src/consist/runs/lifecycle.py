@@ -282,7 +282,8 @@ _OWN_META = frozenset(
     {"hostname", "_physical_run_dir", "mounts", "cache_epoch", "cache_version", "stage", "phase",
      "artifact_dir", "declared_outputs", "cache_lookup", "cache_rejected", "code_identity",
      "code_identity_extra_deps", "code_identity_fallback", "code_identity_unseen",
-     "code_identity_unresolved", "consist_hash_inputs", "changed_inputs", "steps", EXPLANATION}
+     "code_identity_unresolved", "consist_hash_inputs", "changed_inputs", "materialized_outputs",
+     "steps", EXPLANATION}
 )  # fmt: skip
 
 

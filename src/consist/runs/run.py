@@ -247,7 +247,8 @@ def _give_back(ws: Workspace, request: RunRequest, identity: Identity, answer: A
         check_missing(run, request)
         copied = hydrate_outputs(ws, run, request)
         tell_outputs(run)
-        document = close_run(ws, run, meta=_copied_meta(copied))
+        note_copies(run, copied)
+        document = close_run(ws, run)
     return _result(ws, document, cache_hit=True)
 
 
@@ -290,8 +291,12 @@ def _folder(ws: Workspace, run: ActiveRun, asked: str | None) -> Path:
     return artifact_dir_of(ws, run) if asked is None else ws.run_dir / asked
 
 
-def _copied_meta(copied: Mapping[str, str]) -> dict[str, Any]:
-    return {"materialized_outputs": dict(copied)} if copied else {}
+def note_copies(run: ActiveRun, copied: Mapping[str, str]) -> None:
+    """Keep with a run where its cached outputs were copied."""
+    if copied:
+        with run.lock:
+            meta = {**run.record.meta, "materialized_outputs": dict(copied)}
+            run.record = replace(run.record, meta=meta)
 
 
 # ---------------------------------------------------------------- miss

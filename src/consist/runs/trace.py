@@ -22,6 +22,7 @@ from consist.runs.run import (
     hydrate_outputs,
     look_up,
     note_changed_code,
+    note_copies,
     prepare_inputs,
     report,
     tell_outputs,
@@ -163,7 +164,7 @@ def make_ready(ws: Workspace, run: ActiveRun, request: RunRequest, timing: Timin
         prepare_inputs(ws, run, request)
         return
     timing.skip()  # the beginning of the run is none of the phases
-    hydrate_outputs(ws, run, request)
+    note_copies(run, hydrate_outputs(ws, run, request))
     tell_outputs(run)
     timing.lap("hydration")
     timing.log()

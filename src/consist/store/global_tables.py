@@ -248,8 +248,11 @@ class Loader:
             (stored, target, identifier(name)), (kind, staged.scan, identifier(new))
         )
         if common != stored:
+            # Rows that this transaction deleted are converted as well; only they can fail.
+            column = identifier(name)
             self._connection.execute(
-                f"ALTER TABLE {target} ALTER COLUMN {identifier(name)} TYPE {common}"
+                f"ALTER TABLE {target} ALTER COLUMN {column} TYPE {common}"
+                f" USING TRY_CAST({column} AS {common})"
             )
         return common
 

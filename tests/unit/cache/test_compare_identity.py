@@ -180,3 +180,15 @@ def test_a_long_value_is_cut_in_a_sentence_and_whole_in_the_text() -> None:
     assert f"{'a' * 59}…" in str(why)
     assert "a" * 150 in why.text
     assert r'"b\nc"' in why.text
+
+
+def test_a_cell_that_was_run_again_is_the_same_and_an_edited_one_changed() -> None:
+    old = {"block in __main__ in 1.py": "a", "function __main__.f in 1.py": "b", "constant K": "1"}
+    new = {"block in __main__ in 3.py": "a", "function __main__.f in 2.py": "c", "constant K": "2"}
+    mode = "callable_deps"
+    found = compared(identity(mode=mode, code_parts=old), identity(mode=mode, code_parts=new))
+    assert found.details["code_parts_changed"] == [
+        {"name": "constant K", "change": "changed", "old": "1", "new": "2"},
+        {"name": "function __main__.f in 2.py", "change": "changed", "old": "b", "new": "c"},
+    ]
+    assert found.complete

@@ -253,6 +253,26 @@ def test_a_type_that_only_later_rows_break_is_widened(tracker: Tracker, here: Pa
     assert ask(tracker, last) == [(2.5, "x", "2030-01-01 10:00:00")]
 
 
+def test_rows_of_another_type_replace_those_of_an_artifact(tracker: Tracker, raw: Path) -> None:
+    # Rows that are deleted in a transaction are still converted by it.
+    artifact = logged(tracker, raw)
+    for value in ("x", 1, 1.5, True, "x"):
+        with tracker.start_run("r", model="m"):
+            tracker.ingest(artifact, [{"a": value}])
+        tracker.store.sync()
+        assert in_file(tracker, "SELECT a FROM global_tables.raw") == [(value,)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [pd.DataFrame([[1, 2]], columns=["a", "a"]), [{"a": 10**40}], [{"a": "\ud800"}]],
+)
+def test_rows_that_make_no_table_are_named(tracker: Tracker, raw: Path, data: Any) -> None:
+    artifact = logged(tracker, raw)
+    with pytest.raises(UsageError, match="rows given for 'raw'"):
+        tracker.ingest(artifact, data)
+
+
 def test_what_is_not_supported_is_said(tracker: Tracker, raw: Path, tmp_path: Path) -> None:
     class Row(SQLModel, table=True):
         id: int = Field(primary_key=True)

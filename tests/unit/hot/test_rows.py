@@ -65,8 +65,9 @@ def test_loads_use_rows_as_the_policy_says(tracker: Tracker, odd: Path) -> None:
     # HYD-021, G-02
     artifact = ingested(tracker, odd)
     odd.unlink()
-    with pytest.raises(FileGone):
+    with pytest.raises(FileGone) as caught:
         tracker.load_df(artifact)
+    assert any("db_fallback='always'" in note for note in caught.value.__notes__)
     with tracker.start_run("use", model="use", inputs=[artifact]):
         assert len(tracker.load_df(artifact)) == 3
         with pytest.raises(FileGone):

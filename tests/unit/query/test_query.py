@@ -375,6 +375,11 @@ def test_what_is_no_bundle_is_an_error_that_names_it(tracker: Tracker, case: str
         tracker.load_input_bundle(case)
 
 
+def test_the_id_of_a_bundle_is_text(tracker: Tracker) -> None:
+    with pytest.raises(TypeError, match="run_id=5 is an int"):
+        tracker.load_input_bundle(5)  # pyright: ignore[reportArgumentType]
+
+
 def test_a_bundle_is_the_outputs_of_a_run(years: Tracker) -> None:
     # BUN-002, BUN-003, BUN-004, BUN-007
     bundle = years.load_input_bundle("base_2020")

@@ -240,6 +240,23 @@ def test_a_requested_output_that_is_gone_is_left_out_with_a_warning(
     assert found.run.meta["materialized_outputs"] == {"f": str(tracker.run_dir / "x" / "f.parquet")}
 
 
+def test_a_run_by_hand_remembers_where_copies_went(tracker: Tracker) -> None:
+    # HYD-022
+    for _ in range(2):
+        with tracker.start_run(
+            "r",
+            model="m",
+            cache_hydration="outputs-requested",
+            materialize_cached_output_paths={"f": "copy.txt"},
+        ):
+            if not tracker.is_cached:
+                (tracker.run_dir / "f.txt").write_text("f")
+                tracker.log_output(tracker.run_dir / "f.txt", key="f")
+    run = tracker.get_run("r")
+    assert run is not None
+    assert run.meta["materialized_outputs"] == {"f": str(tracker.run_dir / "copy.txt")}
+
+
 def test_nothing_is_copied_if_one_destination_cannot_be(
     tracker: Tracker, made: RunResult, tmp_path: Path
 ) -> None:

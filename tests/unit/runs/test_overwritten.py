@@ -9,6 +9,7 @@ import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,6 +132,7 @@ def test_a_run_may_log_a_folder_and_its_files(tracker: Tracker, here: Path) -> N
 SCRIPT = """
 import sys
 from pathlib import Path
+from typing import Any
 from consist import Tracker
 
 def step(value):
@@ -222,3 +224,20 @@ def test_lazy_validation_looks_at_no_output(
     assert looked == []
     assert place.exists()
     assert looked != []
+
+
+def test_a_place_that_was_overwritten_often_is_looked_at_once(
+    tracker: Tracker, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # SIG-005: a thousand alternating runs would cost a million comparisons
+    hits(tracker, here / "out.csv", *[1, 2] * 5)
+    looked: list[str] = []
+    overwritten = tracker.store.overwritten
+
+    def counted(artifact: Any) -> Any:
+        looked.append(artifact.key)
+        return overwritten(artifact)
+
+    monkeypatch.setattr(tracker.store, "overwritten", counted)
+    assert hits(tracker, here / "out.csv", 1) == [False]
+    assert looked == ["f"]
