@@ -205,6 +205,7 @@ def _check_destination(ws: Workspace, item: Copy) -> None:
             raise UsageError(f"{target} holds {kept}, which a copy must not replace")
     if not os.path.lexists(target) or item.destination.samefile(item.source):
         return
+    _check_not_recorded(ws, item, target)
     into, folder = item.destination.is_dir(), item.source.is_dir()
     if into and not folder:
         problem = UsageError(f"{target} is a folder, and {item.record.key!r} is a file")
@@ -218,6 +219,17 @@ def _check_destination(ws: Workspace, item: Copy) -> None:
             problem,
             "remove it, or name a new one: folders are only replaced in the run folder",
         )
+
+
+def _check_not_recorded(ws: Workspace, item: Copy, target: str) -> None:
+    """Refuse to take the bytes from another artifact that is still what was recorded."""
+    place = ws.files.virtualize(target)
+    held = ws.store.located((place.root, place.uri, None, None))
+    if held is None or held.run_id is None or held.hash in {None, item.record.hash}:
+        return
+    if held.id != item.record.id and ws.files.is_same(target, held.hash):
+        problem = UsageError(f"{target} is output {held.key!r} of run {held.run_id!r}")
+        raise hint(problem, "name another place: a copy there would leave that run without it")
 
 
 def _may_be_replaced(ws: Workspace, item: Copy) -> bool:

@@ -98,8 +98,9 @@ def _write_all(tables: Iterable[pa.Table], target: Path) -> None:
     waiting = iter(tables)
     first = next(waiting)
     _check_columns(first)
+    repeating: Any = _repeating(first.schema)  # pyarrow takes names here; its stubs say bool
     with ParquetWriter(
-        target, first.schema, compression="none", use_dictionary=_repeating(first.schema)
+        target, first.schema, compression="none", use_dictionary=repeating
     ) as writer:
         for table in chain([first], waiting):
             if table.num_rows:

@@ -322,7 +322,8 @@ class Index:
             known.append(self._written[path])
         same = max(known, key=lambda found: found.at, default=None)
         if same is not None and same.artifact != artifact.id and same.digest != artifact.hash:
-            return Overwritten(same.run_id, certain=True)
+            # A run that only read other bytes there does not tell what is there now.
+            return Overwritten(same.run_id, certain=same.run_id is not None)
         other = (self._inside(artifact, path) if artifact.is_folder else None) or self._around(
             artifact, path
         )

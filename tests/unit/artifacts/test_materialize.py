@@ -408,3 +408,19 @@ def test_a_historical_path_needs_an_artifact_and_a_run(
         with pytest.raises(TypeError, match="cannot look for") as caught:
             tracker.resolve_historical_path(*wrong)  # type: ignore[arg-type]
         assert "get_run" in caught.value.__notes__[0]
+
+
+def test_a_copy_does_not_take_the_bytes_from_another_run(tracker: Tracker) -> None:
+    # SIG-005
+    def make(n: int) -> Path:
+        path = tracker.output_path("x", ext="txt")
+        path.write_text(str(n))
+        return path
+
+    first, second = (tracker.run(make, config={"n": n}, outputs=["x"]) for n in (1, 2))
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"is output 'x' of run"):
+            tracker.materialize(first.output, second.output.path)
+    assert second.output.path.read_text() == "2"
+    second.output.path.unlink()
+    assert tracker.materialize(first.output, second.output.path) is not None
