@@ -98,10 +98,8 @@ def _write_all(tables: Iterable[pa.Table], target: Path) -> None:
     waiting = iter(tables)
     first = next(waiting)
     _check_columns(first)
-    repeating: Any = _repeating(first.schema)  # pyarrow takes names here; its stubs say bool
-    with ParquetWriter(
-        target, first.schema, compression="none", use_dictionary=repeating
-    ) as writer:
+    options: Any = {"compression": "none", "use_dictionary": _repeating(first.schema)}
+    with ParquetWriter(target, first.schema, **options) as writer:
         for table in chain([first], waiting):
             if table.num_rows:
                 writer.write_table(table)
