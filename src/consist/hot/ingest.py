@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from consist.errors import (
 from consist.hot import csv_rows, given_rows, parquet_rows
 from consist.hot.naming import table_name
 from consist.hot.staged_rows import MEMORY, StagedRows, in_memory
+from consist.identity.files import FAST
 from consist.models.record import ArtifactRecord, IngestEvent, RowsRecord, replace
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from consist.models.run import Run
     from consist.store.staging import StagedFile
     from consist.workspace import Workspace
+
+logger = logging.getLogger("consist.hot")
 
 
 class IngestResult(msgspec.Struct, frozen=True):
@@ -266,6 +270,9 @@ def _source(ws: Workspace, record: ArtifactRecord) -> Path:
         problem = FileGone(record.key, (str(path),))
         raise hint(problem, "pass the rows as data=, or run the step that made it again")
     if record.hash is not None and not ws.files.is_same(path, record.hash):
+        if record.hash.startswith(FAST):
+            logger.warning("[Consist] %r was recorded by size and time, which differ", record.key)
+            return path
         later = ws.store.overwritten(record)
         problem = ArtifactChanged(
             record.key,

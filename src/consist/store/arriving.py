@@ -23,6 +23,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger("consist.store")
 
 
+def _is_refusal(error: Exception) -> bool:
+    import duckdb
+
+    refusals = (
+        duckdb.DataError,
+        duckdb.IntegrityError,
+        duckdb.NotSupportedError,
+        duckdb.ProgrammingError,
+    )
+    return isinstance(error, refusals)
+
+
 class ArrivingRows:
     """What one merge does with staged rows.
 
@@ -66,8 +78,14 @@ class ArrivingRows:
             set_value(self._connection, ALIAS, HAS_ROWS, "1")
             self._marked = True
 
-    def set_aside(self) -> bool:
+    def set_aside(self, error: Exception) -> bool:
         """After a transaction failed: put the staged file aside if it is what failed.
+
+        Parameters
+        ----------
+        error : Exception
+            Why. Rows that a table refuses would be refused for ever; a full disk, or memory that
+            does not suffice, says nothing about them.
 
         Returns
         -------
@@ -77,13 +95,13 @@ class ArrivingRows:
         path, self._failed = self._failed, None
         self._loader = Loader(self._connection, ALIAS)
         self._marked = HAS_ROWS in store_values(self._connection, ALIAS)
-        if path is None or self._can_be_read(path):
+        if path is None or (self._can_be_read(path) and not _is_refusal(error)):
             return False
         target = self._folder.damaged / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             path.replace(target)
-        say_once(target, "holds staged rows that cannot be read; it is kept, without them")
+        say_once(target, "holds staged rows that cannot be stored; it is kept, without them")
         self._unreadable.add(path.name)
         return True
 

@@ -276,7 +276,7 @@ class _Session:
             except duckdb.Error as error:
                 again = self._may_take_more(error)
                 # Rows that nobody can read must not keep everything else out for ever.
-                if not self.rows.set_aside() and not again:
+                if not self.rows.set_aside(error) and not again:
                     raise
 
     def _may_take_more(self, error: Exception) -> bool:

@@ -225,8 +225,25 @@ def test_rows_that_cannot_be_read_hold_up_nothing(
     assert merged(tmp_path, "SELECT n FROM global_tables.t ORDER BY n") == [(0,), (1,)]
     claims = "SELECT id, meta->>'is_ingested' FROM artifact ORDER BY 2"
     assert merged(tmp_path, claims) == [(bad.artifact.id, "false"), (good.artifact.id, "true")]
-    assert "cannot be read" in caplog.text
+    assert "cannot be stored" in caplog.text
     assert "rows of 1 artifacts" in caplog.text
+    assert (tmp_path / "db.duckdb.journal/damaged" / bad.rows.file).exists()
+
+
+def test_rows_that_a_table_refuses_hold_up_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = open_store(tmp_path)
+    done = record(store, document("a", tables=2))
+    bad = ingest(store, done, 5)
+    good = ingest(store, done, 2, made=done.outputs[1])
+    path = tmp_path / "db.duckdb.journal/rows" / bad.rows.file
+    duckdb.execute(f"COPY (SELECT 'no number' AS n) TO '{path}' (FORMAT parquet)")
+    store.close()
+    assert merged(tmp_path, "SELECT n FROM global_tables.t ORDER BY n") == [(0,), (1,)]
+    claims = "SELECT id, meta->>'is_ingested' FROM artifact ORDER BY 2"
+    assert merged(tmp_path, claims) == [(bad.artifact.id, "false"), (good.artifact.id, "true")]
+    assert "cannot be stored" in caplog.text
     assert (tmp_path / "db.duckdb.journal/damaged" / bad.rows.file).exists()
 
 
