@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from functools import cached_property, lru_cache, partialmethod
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
@@ -30,8 +31,6 @@ _MADE_BY_PYTHON = frozenset(
     model_config model_fields model_computed_fields
     """.split()  # noqa: SIM905
 )
-
-
 _MAKING = frozenset({"__init__", "__new__", "__post_init__", "__setstate__"})
 
 
@@ -46,32 +45,39 @@ def enter_class(walk: Walker, cls: type) -> str:
 
 def _enter_class(walk: Walker, cls: type, label: str) -> None:
     namespace = _namespace_of(cls)
-    members = {name: item for name, item in vars(cls).items() if not _is_made_by_python(name)}
     source, node = _definition(cls)
-    entered: set[ast.AST] = set()
-    references: dict[str, str] = {}
-    changed = changed_attributes(cls)
-    walk.found.pins.size(vars(cls))
-    for name, item in members.items():
-        walk.found.pins.name(vars(cls), name)
-        functions = [found for found in functions_of(item) if not _is_generated(found)]
-        if functions:
-            references[name] = " ".join(walk.target(found) for found in functions)
-            entered.update(_nodes_of(source, functions))
-        elif _counts(item) and name not in changed:
-            references[name] = walk.target(item)
+    methods, references = _enter_members(walk, cls)
     for number, base in enumerate((*cls.__bases__, type(cls))):
         references[f"base {number}"] = walk.target(base)
-    if node is None:
-        tree = "no source"
-    else:
-        tree = spelling(node, frozenset(entered))
-        chains = chains_in(_outside_methods(node, entered))
-        outside = walk.references(namespace, chains, None)
+    tree = "no source"
+    if node is not None:
+        # Methods count by themselves; only what is nowhere else stays in the tree of the class.
+        entered = frozenset(_nodes_of(source, methods))
+        tree = spelling(node, entered)
+        outside = walk.references(namespace, chains_in(_outside_methods(node, entered)), None)
         references.update({f"in class {name}": text for name, text in outside.items()})
     enter_import(walk, namespace)
     file = None if source is None else source.filename
     walk.found.part(label, digest("reach", label, tree, references), file)
+
+
+def _enter_members(walk: Walker, cls: type) -> tuple[list[FunctionType], dict[str, str]]:
+    """Enter what a class holds; return its methods, and name → target of every member."""
+    methods: list[FunctionType] = []
+    references: dict[str, str] = {}
+    changed = changed_attributes(cls)
+    walk.found.pins.size(vars(cls))
+    for name, item in vars(cls).items():
+        if _is_made_by_python(name):
+            continue
+        walk.found.pins.name(vars(cls), name)
+        functions = [found for found in functions_of(item) if not _is_generated(found)]
+        methods.extend(functions)
+        if functions:
+            references[name] = " ".join(walk.target(found) for found in functions)
+        elif _counts(item) and name not in changed:
+            references[name] = walk.target(item)
+    return methods, references
 
 
 def _namespace_of(cls: type) -> Mapping[str, Any]:
@@ -118,7 +124,7 @@ def _nodes_of(source: Source | None, functions: list[FunctionType]) -> Iterator[
                 yield node
 
 
-def _outside_methods(node: ast.ClassDef, entered: set[ast.AST]) -> list[ast.AST]:
+def _outside_methods(node: ast.ClassDef, entered: AbstractSet[ast.AST]) -> list[ast.AST]:
     """Return what a class definition evaluates itself."""
     parts: list[ast.AST] = [*node.decorator_list, *node.bases, *node.keywords]
     for statement in node.body:
