@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from consist.workspace import Workspace
 
 
+_LONGEST_NAME = 255
+
+
 class Named(msgspec.Struct, frozen=True, kw_only=True):
     """A file that is to be recorded, and what the caller says of it.
 
@@ -138,6 +141,13 @@ def local_path(ws: Workspace, path: PathLike) -> str:
     text = os.fspath(path)
     if not text:
         raise UsageError("a path is empty")
+    if "\0" in text:
+        raise UsageError(f"the path {text[:80]!r} contains a NUL, which no file name can")
+    if any(len(os.fsencode(name)) > _LONGEST_NAME for name in text.split("/")):
+        problem = UsageError(
+            f"the path {text[:80]!r}… has a name longer than {_LONGEST_NAME} bytes"
+        )
+        raise hint(problem, "no file system takes one; give the file a shorter name")
     if "://" in text:
         return _mounted(ws, text)
     return os.path.abspath(text)  # noqa: PTH100 - links stay as the caller wrote them

@@ -424,3 +424,16 @@ def test_a_copy_does_not_take_the_bytes_from_another_run(tracker: Tracker) -> No
     assert second.output.path.read_text() == "2"
     second.output.path.unlink()
     assert tracker.materialize(first.output, second.output.path) is not None
+
+
+@pytest.mark.parametrize(("name", "says"), [("a\0b", "NUL"), ("x" * 256, "255 bytes")])
+def test_a_name_that_no_file_can_have_is_an_error_that_shows_it(
+    tracker: Tracker, here: Path, name: str, says: str
+) -> None:
+    Path("a.txt").write_text("a")
+    artifact = tracker.run(lambda: Path("a.txt"), "make", outputs=["a"]).output
+    assert artifact is not None
+    with pytest.raises(UsageError, match=says):
+        tracker.materialize(artifact, name)
+    with pytest.raises(UsageError, match=says):
+        tracker.run(lambda a: None, "use", inputs={"a": name})
