@@ -143,10 +143,9 @@ def local_path(ws: Workspace, path: PathLike) -> str:
         raise UsageError("a path is empty")
     if "\0" in text:
         raise UsageError(f"the path {text[:80]!r} contains a NUL, which no file name can")
-    if any(len(os.fsencode(name)) > _LONGEST_NAME for name in text.split("/")):
-        problem = UsageError(
-            f"the path {text[:80]!r}… has a name longer than {_LONGEST_NAME} bytes"
-        )
+    names = text.split("/") if len(text) * 4 > _LONGEST_NAME else ()
+    if any(len(os.fsencode(name)) > _LONGEST_NAME for name in names):
+        problem = UsageError(f"a name in {text[:80]!r}… is longer than {_LONGEST_NAME} bytes")
         raise hint(problem, "no file system takes one; give the file a shorter name")
     if "://" in text:
         return _mounted(ws, text)

@@ -436,4 +436,4 @@ def test_a_name_that_no_file_can_have_is_an_error_that_shows_it(
     with pytest.raises(UsageError, match=says):
         tracker.materialize(artifact, name)
     with pytest.raises(UsageError, match=says):
-        tracker.run(lambda a: None, "use", inputs={"a": name})
+        tracker.run(lambda a: a, "use", inputs={"a": name})
