@@ -12,7 +12,7 @@ from consist.identity.carried import parts_of
 from consist.identity.reach.found import Namespace, Walker
 from consist.identity.reach.modules import module_name
 from consist.identity.reach.names import Chain, chains_in, names_of
-from consist.identity.reach.trees import Function, source_of, spelling
+from consist.identity.reach.trees import Function, Source, source_of, spelling
 from consist.identity.sources import bytecode_digest
 
 
@@ -26,7 +26,8 @@ def enter_function(walk: Walker, function: FunctionType) -> str:
     if is_method or namespace.get(code.co_qualname) is function:
         return text
     # Another may go by the same name, as all lambdas do.
-    return f"{text} with {_tree(code, namespace)}"
+    _, node = _found_in_source(code, namespace)
+    return f"{text} with {_tree(code, node)}"
 
 
 def enter_code(walk: Walker, code: CodeType, namespace: Namespace) -> str:
@@ -65,9 +66,7 @@ def texts_of(
 
 
 def _enter_code(walk: Walker, code: CodeType, namespace: Namespace, label: str) -> None:
-    source = source_of(code.co_filename, dict(namespace))
-    node = None if source is None else source.function(code)
-    tree = f"bytecode {bytecode_digest(code)}" if node is None else spelling(node)
+    source, node = _found_in_source(code, namespace)
     names = names_of(code)
     references = walk.references(namespace, names.chains, label)
     if node is not None:
@@ -80,13 +79,17 @@ def _enter_code(walk: Walker, code: CodeType, namespace: Namespace, label: str) 
     _note_patches(walk, names.assigned, namespace, label)
     walk.executes(code, namespace)
     file = None if source is None else code.co_filename
-    walk.found.part(label, digest("reach", label, tree, references), file)
+    walk.found.part(label, digest("reach", label, _tree(code, node), references), file)
 
 
-def _tree(code: CodeType, namespace: Namespace) -> str:
+def _found_in_source(code: CodeType, namespace: Namespace) -> tuple[Source | None, Function | None]:
     source = source_of(code.co_filename, dict(namespace))
-    node = None if source is None else source.function(code)
-    return bytecode_digest(code) if node is None else spelling(node)
+    return source, None if source is None else source.function(code)
+
+
+def _tree(code: CodeType, node: Function | None) -> str:
+    """Return what stands for the code of a function: its tree, or the bytecode without one."""
+    return f"bytecode {bytecode_digest(code)}" if node is None else spelling(node)
 
 
 def _note_patches(

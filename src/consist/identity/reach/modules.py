@@ -14,9 +14,7 @@ from consist.identity.reach.names import chains_in
 from consist.identity.reach.origin import (
     import_name,
     is_ours,
-    module_file,
     origin_of_file,
-    origin_of_module,
 )
 from consist.identity.reach.toplevel import TopLevel, top_level
 from consist.identity.reach.trees import Source, source_of, spelling
@@ -36,12 +34,15 @@ def package_of(namespace: Namespace) -> str:
     return package if isinstance(package, str) else ""
 
 
+def is_own_file(namespace: Namespace) -> bool:
+    """Whether a module was loaded from a file of the project's own."""
+    file = namespace.get("__file__")
+    return isinstance(file, str) and origin_of_file(file) == "own"
+
+
 def source_of_module(namespace: Namespace) -> Source | None:
     """Return the source of an own module; a notebook has none as a whole."""
-    file = namespace.get("__file__")
-    if not isinstance(file, str) or origin_of_file(file) != "own":
-        return None
-    return source_of(file)
+    return source_of(namespace["__file__"], dict(namespace)) if is_own_file(namespace) else None
 
 
 def top_level_of(namespace: Namespace) -> TopLevel | None:
@@ -75,9 +76,11 @@ def enter_import(walk: Walker, namespace: Namespace) -> None:
 
 def _enter_import(walk: Walker, namespace: Namespace) -> None:
     top = top_level_of(namespace)
-    if top is None:
-        return
     label = f"import of {module_name(namespace)}"
+    if top is None:
+        if is_own_file(namespace):  # a cell has no file; what has one and cannot be read is noted
+            walk.found.unresolved.add(f"{label}, whose source cannot be read")
+        return
     effects = [node for node in top.effects if not _is_tracking(node, namespace)]
     if effects:
         references = walk.references(namespace, chains_in(effects), None)
@@ -106,9 +109,5 @@ def _imported_modules(top: TopLevel, namespace: Namespace) -> Iterator[ModuleTyp
         parts = name.split(".")
         for count in range(1, len(parts) + 1):
             module = sys.modules.get(".".join(parts[:count]))
-            if isinstance(module, ModuleType) and _is_own_file(module):
+            if isinstance(module, ModuleType) and is_own_file(vars(module)):
                 yield module
-
-
-def _is_own_file(module: ModuleType) -> bool:
-    return module_file(module) is not None and origin_of_module(module) == "own"

@@ -79,7 +79,7 @@ class Walk:
         """Begin with any other callable; of an object, what calling it uses."""
         known = (MethodType, partial, type, BuiltinFunctionType, CACHED)
         if type(fn) in {MethodType, partial}:
-            carried(self, fn, "the step")
+            carried(self, fn, "the step")  # to note what of it has no identity
         if isinstance(fn, known) or not is_own(fn):
             return self.target(fn)
         return with_carried(self, self.target(type(fn)), carried(self, fn, "the step"))

@@ -394,3 +394,19 @@ def test_code_in_an_archive_is_own_code(tmp_path: Path, monkeypatch: pytest.Monk
         assert any(label.startswith("function ") for label in found.parts)
         digests.append(found.digest)
     assert len(set(digests)) == 2
+
+
+def test_a_module_without_readable_source_is_listed(
+    load: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import py_compile
+
+    write(tmp_path / "bare", {"reach_bare.py": "def f():\n    return 1\n"})
+    source = tmp_path / "bare/reach_bare.py"
+    py_compile.compile(str(source), cfile=str(tmp_path / "bare/reach_bare.pyc"))
+    source.unlink()
+    monkeypatch.syspath_prepend(str(tmp_path / "bare"))
+    steps = load(reach_k="import reach_bare\ndef step():\n    return reach_bare.f()\n")
+    found = Reach(tmp_path, LoadedSources(tmp_path)).of(steps.step)
+    assert found.unresolved == ("import of reach_bare, whose source cannot be read",)
+    assert "function reach_bare.f" in found.parts
