@@ -84,6 +84,27 @@ def running(ws: Workspace, run: ActiveRun) -> Generator[None]:
         raise
 
 
+@contextmanager
+def adopted(ws: Workspace, header: RunRecord) -> Generator[ActiveRun]:
+    """Let runs of the block belong to a scenario whose header is recorded already.
+
+    Nothing is recorded of the header here.
+
+    Parameters
+    ----------
+    ws : Workspace
+        Tracker of the runs.
+    header : RunRecord
+        The header as recorded, by whichever process.
+    """
+    run = ActiveRun(workspace=ws, record=header, persisted=False, is_header=True)
+    ws.active.push(run)
+    try:
+        yield run
+    finally:
+        ws.active.pop(run)
+
+
 def new_run(
     ws: Workspace,
     request: RunRequest,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
-from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
 
@@ -19,20 +17,17 @@ from consist.errors import (
     NotSupportedYet,
     OutputMissing,
     RunStateError,
-    UnknownKey,
-    UsageError,
-    hint,
 )
 from consist.identity import plain
 from consist.models.record import ArtifactRecord, Direction
-from consist.runs.arguments import GivenInput, RunArguments
+from consist.runs.arguments import RunArguments
 from consist.runs.declared import check_no_options
 from consist.runs.explain import explain_arguments, with_arguments_of
 from consist.runs.lifecycle import close_run, new_run, running, status_after
 from consist.runs.request import resolve_run_invocation, step_of
 from consist.runs.run import execute_run
 from consist.runs.trace import block_arguments, traced
-from consist.step import StepContext, StepDefinition, render_name
+from consist.step import StepDefinition, render_name
 from consist.types import (
     ArtifactRef,
     BindingResult,
@@ -44,10 +39,9 @@ from consist.types import (
     OutputPolicyOptions,
     PathLike,
     explain_legacy_options,
-    is_mapping,
-    is_path,
 )
 from consist.workflow.coupler import Coupler
+from consist.workflow.inputs import StepInputs
 
 if TYPE_CHECKING:
     from consist.cache.explanation import Explanation
@@ -452,7 +446,7 @@ class ScenarioContext:
         return msgspec.structs.replace(
             given,
             name=name,
-            inputs=self._inputs_of(given, binding, step, context),
+            inputs=StepInputs(self.coupler).of(given, binding, step, context),
             input_keys=(),
             optional_input_keys=(),
             cache_options=self._cache_options(step, given.cache_options),
@@ -466,76 +460,3 @@ class ScenarioContext:
         if options.cache_epoch is None:
             options = replace(options, cache_epoch=self._epoch)
         return options
-
-    # ------------------------------------------------------------ inputs of steps
-
-    def _inputs_of(
-        self,
-        given: RunArguments,
-        binding: BindingResult | None,
-        step: StepDefinition,
-        context: StepContext,
-    ) -> Any:
-        """Return the inputs of a step, with every key resolved."""
-        asked = [getattr(given, name) for name in _INPUTS]
-        if binding is not None:
-            if asked != [None, None, None]:
-                raise UsageError("binding= excludes inputs=, input_keys= and optional_input_keys=")
-            asked = [getattr(binding, name) for name in _INPUTS]
-        else:
-            defaults = [step.resolve(name, context) for name in _INPUTS]
-            asked = [d if a is None else a for a, d in zip(asked, defaults, strict=True)]
-        inputs, keys, optional = asked
-        if keys is None and optional is None and binding is None:
-            return self._resolved(inputs)
-        named = self._by_name(inputs)
-        for key in _listed(keys):
-            if key not in named:
-                named[key] = self.coupler.record(key)
-        for key in _listed(optional):
-            if key not in named and key in self.coupler:
-                named[key] = self.coupler.record(key)
-        return named
-
-    def _by_name(self, inputs: Any) -> dict[str, Any]:
-        resolved = self._resolved(inputs)
-        if resolved is None:
-            return {}
-        if is_mapping(resolved):
-            return dict(resolved)
-        return {item.name or f"input_{n}": item.source for n, item in enumerate(resolved)}
-
-    def _resolved(self, inputs: Any) -> Any:
-        if inputs is None or is_path(inputs):
-            return inputs
-        if is_mapping(inputs):
-            return {name: self._source(source) for name, source in inputs.items()}
-        return [self._listed_input(source) for source in inputs]
-
-    def _source(self, source: Any) -> Any:
-        if isinstance(source, str) and source in self.coupler:
-            return self.coupler.record(source)
-        return source
-
-    def _listed_input(self, source: Any) -> GivenInput:
-        if not isinstance(source, str):
-            return GivenInput(name=None, source=source, bound=False)
-        if source in self.coupler:
-            return GivenInput(name=source, source=self.coupler.record(source), bound=True)
-        if _looks_like_path(source):
-            return GivenInput(name=None, source=source, bound=False)
-        problem = UnknownKey(source, "the coupler", tuple(self.coupler.keys()))
-        raise hint(problem, "an earlier step has to log it, or pass a path")
-
-
-_INPUTS = ("inputs", "input_keys", "optional_input_keys")
-
-
-def _listed(keys: Iterable[str] | str | None) -> list[str]:
-    if keys is None:
-        return []
-    return [keys] if isinstance(keys, str) else list(keys)
-
-
-def _looks_like_path(text: str) -> bool:
-    return Path(text).exists() or "://" in text or os.sep in text or "." in text
