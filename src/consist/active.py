@@ -283,10 +283,11 @@ class ActiveRuns:
         return found
 
     def by_id(self, run_id: str) -> ActiveRun | None:
-        """Return the open run with this recorded or asked-for id."""
+        """Return the open run with this recorded or asked-for id; first those of this thread."""
         with self._lock:
             runs = list(self._open.values())
-        for run in runs:
+        own = (run for run in reversed(_stack.get()) if run.is_open and id(run) in self._open)
+        for run in (*own, *runs):
             if run_id in {run.record.id, run.record.requested_id}:
                 return run
         return None

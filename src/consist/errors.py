@@ -14,7 +14,8 @@
     ├── WrongType                     an argument of a type nobody accepts (TypeError)
     │   └── UnhashableValue           a config value that identity cannot digest
     ├── IdentityError                 something could not be digested (RuntimeError)
-    │   └── CodeIdentityUnavailableError
+    │   ├── CodeIdentityUnavailableError
+    │   └── CodeDiffers               a worker has loaded other code than its driver
     ├── InputMissing                  an input is not there (FileNotFoundError)
     ├── FileGone                      recorded bytes are not there (FileNotFoundError)
     ├── SnapshotMissing               a run left no snapshot here (FileNotFoundError)
@@ -34,6 +35,9 @@
     ├── OutputError                   a step broke its own promise (RuntimeError)
     │   ├── OutputMissing
     │   └── OutputMismatch
+    ├── SweepError                    a sweep ended before all of it was done (RuntimeError)
+    │   ├── PointsFailed              … because points failed
+    │   └── WorkersLost               … because its executor broke
     ├── MissingExtra                  an optional library is not installed (ImportError)
     ├── NotSupportedYet               documented, and not built in this version
     └── StoreError                    the record could not be read or written (RuntimeError)
@@ -42,6 +46,8 @@
         ├── StoreDamaged
         └── StoreTooNew
 
+    TimeLimitExceeded                 a step took too long (BaseException)
+
 Each class also subclasses the builtin that callers expect, so ``except ValueError`` works as
 well. Facts are positional arguments, which lets every error cross a process pool; a remedy is a
 note (:meth:`BaseException.add_note`), which tracebacks and the command line print below it.
@@ -49,7 +55,7 @@ note (:meth:`BaseException.add_note`), which tracebacks and the command line pri
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _E = TypeVar("_E", bound=BaseException)
 
@@ -195,6 +201,18 @@ class CodeIdentityUnavailableError(IdentityError):
 
 
 # ---------------------------------------------------------------- files and keys
+
+
+class CodeDiffers(IdentityError):
+    """A worker process has loaded other code than the process that sent it a step."""
+
+    def __init__(self, name: str, host: str, parts: tuple[str, ...] = ()) -> None:
+        super().__init__(name, host, parts)
+        self.name, self.host, self.parts = name, host, parts
+
+    def __str__(self) -> str:
+        where = f" ({', '.join(self.parts)})" if self.parts else ""
+        return f"a worker on {self.host} has other code for {self.name!r} than its driver{where}"
 
 
 class InputMissing(ConsistError, FileNotFoundError):
@@ -415,6 +433,48 @@ class OutputMismatch(OutputError):
     def __str__(self) -> str:
         declared = ", ".join(self.declared)
         return f"run {self.run_id!r} declared outputs {declared} and returned {self.returned}"
+
+
+class SweepError(ConsistError, RuntimeError):
+    """A sweep ended before all of it was done.
+
+    Attributes
+    ----------
+    result : SweepResult
+        What was done.
+    """
+
+    def __init__(self, name: str, facts: str, result: Any = None) -> None:
+        super().__init__(name, facts, result)
+        self.name, self.facts, self.result = name, facts, result
+
+
+class PointsFailed(SweepError):
+    """Points of a sweep failed."""
+
+    def __str__(self) -> str:
+        return f"sweep {self.name!r}: {self.facts}"
+
+
+class WorkersLost(SweepError):
+    """The executor of a sweep broke, so that nothing more can be sent to it."""
+
+    def __str__(self) -> str:
+        return f"sweep {self.name!r} lost its workers: {self.facts}"
+
+
+class TimeLimitExceeded(BaseException):
+    """A step took longer than it was allowed to.
+
+    No ``Exception``, so that a step that handles every error of its own does not handle this one.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"the step took longer than its time limit of {self.seconds:g} s"
 
 
 class MissingExtra(ConsistError, ImportError):

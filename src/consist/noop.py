@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,13 @@ class NoopTracker(Tracker):
             run_subdir_fn=run_subdir_fn,
         )
         self.keeps = False
+        self.opener = partial(
+            NoopTracker,
+            self.run_dir,
+            mounts=dict(self.files.mounts.roots),
+            allow_external_paths=allow_external_paths,
+            run_subdir_fn=run_subdir_fn,
+        )
 
     def __repr__(self) -> str:
         return f"NoopTracker(run_dir={str(self.run_dir)!r})"

@@ -218,6 +218,10 @@ class ExecutionOptions:
     inject_context : bool or str, optional
         Pass the :class:`~consist.runs.context.RunContext` as ``_consist_ctx``, or under the name
         given.
+    time_limit : float, optional
+        Seconds after which the function is interrupted with
+        :class:`~consist.errors.TimeLimitExceeded` and the run recorded as failed. Waiting for a
+        subprocess is interrupted in the main thread only; code in C is never, until it returns.
     """
 
     input_binding: str | None = None
@@ -226,9 +230,11 @@ class ExecutionOptions:
     container: Mapping[str, Any] | None = None
     runtime_kwargs: Mapping[str, Any] | None = None
     inject_context: bool | str | None = None
+    time_limit: float | None = None
 
     def __post_init__(self) -> None:
         _check(self, "input_binding", INPUT_BINDINGS)
+        _check_seconds("time_limit", self.time_limit)
         _check_type(self, "load_inputs", bool)
         _check_type(self, "container", Mapping)
         _check_type(self, "runtime_kwargs", Mapping)
@@ -247,6 +253,15 @@ class ExecutionOptions:
         if self.input_binding is not None:
             return self.input_binding
         return None if self.load_inputs is None else ("loaded" if self.load_inputs else "none")
+
+
+def _check_seconds(name: str, value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise WrongType(f"{name}={value!r} is not a number of seconds")
+    if not 0 < value < float("inf"):
+        raise UsageError(f"{name}={value!r} is not a number of seconds above zero")
 
 
 def _check(options: object, name: str, allowed: Iterable[str]) -> None:

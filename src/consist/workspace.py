@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consist.active import ActiveRuns
-from consist.errors import NoDatabase, ReadOnlyTracker, TrackerClosed
+from consist.errors import NoDatabase, ReadOnlyTracker, TrackerClosed, WrongType
 from consist.files import Files
 from consist.files.history import alternatives, places
 from consist.formats import Formats
@@ -97,10 +100,22 @@ class Workspace:
     memory: dict[str, Any] = field(default_factory=dict[str, Any])
     """What verbs keep between calls, each under the name of its room."""
     closed: bool = False
+    opener: Callable[[], Workspace] | None = None
+    """Opens the same tracker in another process; can be pickled."""
+
+    def __post_init__(self) -> None:
+        self._token = os.urandom(16).hex()
+        _reachable[os.getpid(), self._token] = self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Workspace:
         """Return self: copying an artifact does not copy the tracker that finds its path."""
         return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be opened again where this is unpickled, once per process; here, be the same one."""
+        if self.opener is None:
+            raise WrongType(f"{type(self).__name__} cannot be opened in another process")
+        return _reopened, (self._token, self.opener)
 
     def check_writable(self, action: str) -> None:
         """Refuse to record anything where the tracker is closed or may only look.
@@ -160,3 +175,28 @@ class Workspace:
             return path
         restored = self.restored_place(artifact)
         return restored if restored.exists() else path
+
+
+# ---------------------------------------------------------------- in other processes
+
+_Key = tuple[int, str]
+
+_MOST_OPEN = 8  # a worker of a cluster outlives the processes that send it work
+_reachable: weakref.WeakValueDictionary[_Key, Workspace] = weakref.WeakValueDictionary()
+_reopened_here: dict[_Key, Workspace] = {}
+_reopening = threading.Lock()
+
+
+def _reopened(token: str, opener: Callable[[], Workspace]) -> Workspace:
+    """Return the tracker of a token: the one that has it, or the one it was opened as here."""
+    key = os.getpid(), token
+    with _reopening:
+        found = _reachable.get(key) or _reopened_here.get(key)
+        if found is not None and not found.closed:
+            return found
+        for stale in [known for known in _reopened_here if known[0] != key[0]]:
+            del _reopened_here[stale]  # those of the process that this one was forked from
+        while len(_reopened_here) >= _MOST_OPEN:
+            del _reopened_here[next(iter(_reopened_here))]
+        _reopened_here[key] = opener()
+        return _reopened_here[key]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from consist import artifacts
 from consist.active import ActiveRuns
+from consist.core.tracker_config import TrackerConfig
 from consist.errors import UsageError, WrongType
 from consist.files import Files
 from consist.formats import Formats
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlmodel import SQLModel
 
-    from consist.core.tracker_config import TrackerConfig
     from consist.hot import ingest as hot
     from consist.models.run import ConsistRecord, Run
     from consist.query import artifacts as find_artifacts_
@@ -138,6 +139,22 @@ run_subdir_fn, allow_external_paths, code_identity
             ),
             run_subdir_fn=run_subdir_fn,
             schemas=_by_name(schemas),
+        )
+        self.opener = partial(
+            Tracker.from_config,
+            TrackerConfig(
+                run_dir=root,
+                db_path=database,
+                mounts=dict(self.files.mounts.roots),
+                project_root=self.project_root,
+                hashing_strategy=hashing_strategy,
+                cache_epoch=cache_epoch,
+                schemas=schemas,
+                access_mode=access_mode,
+                run_subdir_fn=run_subdir_fn,
+                allow_external_paths=self.allow_external_paths,
+                code_identity=code_identity,
+            ),
         )
         self.identity = CodeIdentity(
             self.project_root, lambda path: is_not_code(self, path), self.files.digest, self.loaded

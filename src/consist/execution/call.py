@@ -21,12 +21,15 @@ class PreparedCall(msgspec.Struct, frozen=True):
         Arguments that can only be given by position.
     options : mapping
         What the executor itself needs, such as a container image.
+    time_limit : float or None
+        Seconds that it may take.
     """
 
     fn: Callable[..., Any] | None
     kwargs: Mapping[str, Any] = {}
     args: tuple[Any, ...] = ()
     options: Mapping[str, Any] = {}
+    time_limit: float | None = None
 
 
 class Executor(Protocol):

@@ -19,6 +19,7 @@ from consist.identity.files import (
     scan_directory,
     tree_digest,
 )
+from consist.identity.kinds import fields_of
 from consist.identity.loaded import LoadedSources
 from consist.identity.parts import FURTHER, short
 from consist.identity.plain import MASK, plain
@@ -37,6 +38,7 @@ from consist.identity.sources import (
     callable_module,
     callable_source,
     caller_module,
+    is_importable,
     is_project_source,
     qualified_name,
 )
@@ -71,9 +73,11 @@ __all__ = [
     "encode",
     "extra_deps",
     "fast_digest",
+    "fields_of",
     "file_digest",
     "identity_label",
     "inputs_digest",
+    "is_importable",
     "is_project_source",
     "label_identity_inputs",
     "plain",

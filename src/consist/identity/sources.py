@@ -126,6 +126,15 @@ def _stem(file: str) -> str:
     return Path(file).stem
 
 
+def is_importable(fn: Callable[..., Any]) -> bool:
+    """Tell whether a callable is what an import of its module finds under its name."""
+    target = unwrapped(fn)
+    found: Any = sys.modules.get(getattr(target, "__module__", None) or "")
+    for part in getattr(target, "__qualname__", "").split("."):
+        found = getattr(found, part, None)
+    return found is not None and (found is fn or unwrapped(found) is target)
+
+
 def is_project_source(place: Place, project_root: str | os.PathLike[str]) -> bool:
     """Tell whether the code at a place is in a file under the project root.
 

@@ -97,8 +97,32 @@ class CachePlan(msgspec.Struct, frozen=True, kw_only=True):
     outputs_dir: str | None = None
 
 
+class FoundCode(msgspec.Struct, frozen=True, kw_only=True):
+    """The identity of the code of a run, and what a reader of the run should know of it.
+
+    Attributes
+    ----------
+    digest : str
+        What takes part in the signature.
+    parts : mapping of str to str
+        What it was made of, digests by label.
+    files : tuple of str or None
+        Source files it was taken from; None if that is the whole project.
+    notes : mapping
+        Metadata of the run.
+    """
+
+    digest: str
+    parts: Mapped = {}
+    files: tuple[str, ...] | None = None
+    notes: Mapped = {}
+
+
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that is about to be identified; checked, complete and frozen."""
+    """A run that is about to be identified; checked, complete and frozen.
+
+    ``code`` is the identity of the code as another process found it that sends the run here.
+    """
 
     fn: Callable[..., Any] | None
     name: str
@@ -128,6 +152,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     container: Mapped | None
     runtime_kwargs: Mapped
     inject_context: bool | str
+    time_limit: float | None
     artifact_dir: str | None
     allow_external: bool
     meta: Mapped
@@ -135,6 +160,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     manual: bool
     header: bool
     asked_at: datetime
+    code: FoundCode | None = None
 
     @property
     def promised(self) -> frozenset[str]:

@@ -156,7 +156,7 @@ def bind(
     _inject(arguments, parameters, request.inject_context, context)
     _check_complete(request, parameters, arguments)
     args = tuple(arguments.pop(n, default) for n, default in parameters.positional.items())
-    return PreparedCall(request.fn, arguments, args)
+    return PreparedCall(request.fn, arguments, args, time_limit=request.time_limit)
 
 
 def _value(ws: Workspace, record: ArtifactRecord, how: str) -> Any:

@@ -16,12 +16,20 @@ from consist.artifacts.describe import describe
 from consist.artifacts.items import Named, local_path, recorded
 from consist.artifacts.keys import key_from
 from consist.artifacts.verify import change_of, changed_input, facts_of
-from consist.errors import CodeIdentityUnavailableError, InputMissing, WrongType, a_kind, hint
+from consist.errors import (
+    CodeDiffers,
+    CodeIdentityUnavailableError,
+    InputMissing,
+    WrongType,
+    a_kind,
+    hint,
+)
 from consist.hot.marks import is_ingested
-from consist.identity import CodeDigest, InputIdentity, RunFields
+from consist.identity import CodeDigest, InputIdentity, RunFields, is_importable, qualified_name
 from consist.models.record import ArtifactRecord
-from consist.runs.arguments import GivenInput, RunRequest
+from consist.runs.arguments import FoundCode, GivenInput, RunRequest
 from consist.runs.bind import binding_plan
+from consist.store.locks import this_process
 from consist.types import is_path
 
 if TYPE_CHECKING:
@@ -63,6 +71,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     code_parts: Mapping[str, str] = {}
     sources: tuple[str, ...] | None = None
     binding: Mapping[str, str] = {}
+    found_code: FoundCode | None = None
 
 
 def identify(ws: Workspace, request: RunRequest) -> Identity:
@@ -91,7 +100,8 @@ def identify(ws: Workspace, request: RunRequest) -> Identity:
         return Identity(used=used)
     if ws.loaded.look():
         ws.identity.refresh()
-    code, notes = _code(ws, request)
+    sent = request.code
+    code = found_code(ws, request) if sent is None else _as_sent(ws, request, sent)
     extra = _identity_inputs(ws, request.identity_inputs)
     binding = binding_plan(request)
     config = identity.config_digest(
@@ -119,9 +129,10 @@ def identify(ws: Workspace, request: RunRequest) -> Identity:
         if content is None
         else identity.signature(code.digest, config, content),
         used=used,
-        meta=_notes(notes, consist_hash_inputs=extra, changed_inputs=found.changed),
+        meta=_notes(code.notes, consist_hash_inputs=extra, changed_inputs=found.changed),
         code_parts=code.parts,
         sources=code.files,
+        found_code=code,
         binding=binding,
     )
 
@@ -250,8 +261,14 @@ def _identity_inputs(ws: Workspace, labelled: Mapping[str, str]) -> dict[str, st
 # ---------------------------------------------------------------- code
 
 
-def _code(ws: Workspace, request: RunRequest) -> tuple[CodeDigest, dict[str, Any]]:
-    """Return the identity of the code, and what a reader of the run should know of it."""
+def found_code(ws: Workspace, request: RunRequest) -> FoundCode:
+    """Return the identity of the code of a run, as it is loaded here.
+
+    Raises
+    ------
+    CodeIdentityUnavailableError
+        If it cannot be had in the mode asked for.
+    """
     code, fallback = _code_digest(ws, request)
     notes: dict[str, Any] = {"code_identity": code.mode}
     if fallback is not None:
@@ -262,7 +279,29 @@ def _code(ws: Workspace, request: RunRequest) -> tuple[CodeDigest, dict[str, Any
         notes["code_identity_unseen"] = list(code.carried.unseen)
     if code.unresolved:
         notes["code_identity_unresolved"] = list(code.unresolved[:_UNRESOLVED_KEPT])
-    return code, notes
+    return FoundCode(digest=code.digest, parts=dict(code.parts), files=code.files, notes=notes)
+
+
+def _as_sent(ws: Workspace, request: RunRequest, sent: FoundCode) -> FoundCode:
+    """Return the identity of code that came from another process.
+
+    A function that came by value is what was identified there. One that was imported here may be
+    another version of it.
+
+    Raises
+    ------
+    CodeDiffers
+        If it is.
+    """
+    if request.fn is None or not is_importable(request.fn):
+        return sent
+    found = found_code(ws, request)
+    if found.digest != sent.digest:
+        labels = sorted({*found.parts, *sent.parts})
+        parts = [label for label in labels if found.parts.get(label) != sent.parts.get(label)]
+        problem = CodeDiffers(qualified_name(request.fn), this_process().host, tuple(parts[:10]))
+        raise hint(problem, "restart the workers, and let them see the files that the driver sees")
+    return found
 
 
 def _code_digest(ws: Workspace, request: RunRequest) -> tuple[CodeDigest, str | None]:

@@ -110,6 +110,7 @@ def resolve_run_invocation(ws: Workspace, given: RunArguments) -> RunRequest:
         container=execution.container,
         runtime_kwargs=runtime,
         inject_context=_context_name(given.fn, step, context, execution),
+        time_limit=execution.time_limit,
         artifact_dir=_artifact_dir(ws, given.artifact_dir, allow_external=allow_external),
         allow_external=allow_external,
         meta=declared.meta_of(ws, given.meta),

@@ -178,6 +178,11 @@ def execute_run(ws: Workspace, arguments: RunArguments) -> RunResult:
     timing = Timing(ws)
     request = resolve_run_invocation(ws, arguments)
     timing.lap("signature_prefetch")
+    return execute_request(ws, request, timing)
+
+
+def execute_request(ws: Workspace, request: RunRequest, timing: Timing) -> RunResult:
+    """Identify a run that is checked already, look for it, and give it back or execute it."""
     identity = identify(ws, request)
     timing.lap("input_hashing")
     answer = look_up(ws, request, identity, timing)
@@ -189,6 +194,19 @@ def execute_run(ws: Workspace, arguments: RunArguments) -> RunResult:
         return result
     timing.log()
     return _execute(ws, request, identity, answer)
+
+
+def give_back_request(ws: Workspace, request: RunRequest) -> tuple[RunResult | None, Identity]:
+    """Give back an earlier run, where there is one; nothing is executed."""
+    timing = Timing(ws)
+    identity = identify(ws, request)
+    if identity.signature is None or request.cache.mode == "overwrite":
+        return None, identity
+    answer = _find(ws, request, identity, timing)
+    if answer.hit is None:
+        return None, identity
+    report(ws, request, identity, answer)
+    return _give_back(ws, request, identity, answer), identity
 
 
 # ---------------------------------------------------------------- look up

@@ -193,6 +193,9 @@ def _process_start(pid: int) -> float:
         return 0.0
 
 
+_LOADED = time.time()
+
+
 @cache
 def _identity(pid: int) -> ProcessRecord:
     return ProcessRecord(os.uname().nodename, pid, _process_start(pid))
@@ -201,6 +204,17 @@ def _identity(pid: int) -> ProcessRecord:
 def this_process() -> ProcessRecord:
     """Return host, pid and start time of the calling process."""
     return _identity(os.getpid())
+
+
+def process_born() -> float:
+    """Return when the calling process started, in seconds since the epoch.
+
+    Where the system does not tell, when this library was loaded.
+    """
+    started = this_process().started
+    if not started or not hasattr(time, "CLOCK_BOOTTIME"):
+        return _LOADED
+    return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - started)
 
 
 def has_ended(process: ProcessRecord) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Generator, Iterable, Mapping
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
@@ -17,6 +19,9 @@ from consist.errors import (
     NotSupportedYet,
     OutputMissing,
     RunStateError,
+    WrongType,
+    a_kind,
+    hint,
 )
 from consist.identity import plain
 from consist.models.record import ArtifactRecord, Direction
@@ -39,9 +44,13 @@ from consist.types import (
     OutputPolicyOptions,
     PathLike,
     explain_legacy_options,
+    refuse_legacy_options,
 )
 from consist.workflow.coupler import Coupler
 from consist.workflow.inputs import StepInputs
+from consist.workflow.points import PointOptions, points_of
+from consist.workflow.results import SweepResult
+from consist.workflow.sweep import Driver, SweepOptions
 
 if TYPE_CHECKING:
     from consist.cache.explanation import Explanation
@@ -77,6 +86,21 @@ def _name_may_come_first(method: Callable[P, R]) -> Callable[P, R]:
         return cast("Any", method)(*args, **kwargs)
 
     return cast("Callable[P, R]", accepting)
+
+
+def _check_options_of_steps(given: Mapping[str, Any]) -> None:
+    """Refuse arguments that a step of a sweep does not take.
+
+    Raises
+    ------
+    TypeError
+        Naming the first of them.
+    """
+    accepted = inspect.signature(ScenarioContext.run).parameters.keys() - {"self", "fn"}
+    refuse_legacy_options("map", given, accepted)
+    for name in given.keys() - accepted:
+        problem = WrongType(f"map() got an unexpected keyword argument {name!r}")
+        raise hint(problem, "what varies between the points is given with over=")
 
 
 def scenario(
@@ -179,6 +203,7 @@ class ScenarioContext:
         self._epoch = cache_epoch
         self._run: ActiveRun | None = None
         self._inputs: dict[str, Artifact] = {}
+        self._sweeps: list[dict[str, Any]] = []
         self._steps_began = False
         # Options of the steps are checked where the scenario is written, not at the first step.
         CacheOptions(cache_hydration=step_cache_hydration, cache_epoch=cache_epoch)
@@ -212,6 +237,8 @@ class ScenarioContext:
     def _close(self, error: BaseException | None, missing: tuple[str, ...]) -> None:
         run = self._header("close the scenario")
         meta: dict[str, Any] = {"steps": run.steps}
+        if self._sweeps:
+            meta["sweeps"] = self._sweeps
         if missing:
             meta["missing_outputs"] = list(missing)
         if error is not None:
@@ -372,6 +399,92 @@ class ScenarioContext:
         self._header("explain a step")
         binding = given.pop("binding", None)
         return explain_arguments(self._workspace, self._completed(RunArguments(**given), binding))
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        over: Any,
+        name: str | None = None,
+        *,
+        point_options: PointOptions | None = None,
+        executor: Executor | None = None,
+        retries: int = 0,
+        on_error: str = "continue",
+        progress: bool = True,
+        **options: Any,
+    ) -> SweepResult:
+        """Execute a step for every point of a sweep, or give back what was done before.
+
+        Points that were done before are hits and are not sent to the executor. Workers record
+        their runs themselves, so that nothing that was finished is lost with this process. A
+        point that fails is recorded and does not stop the others, unless asked. Afterwards the
+        coupler holds the outputs of the last point, as after a loop.
+
+        Parameters
+        ----------
+        fn : callable
+            The step. Parameters reach it as config, so also as the arguments of their names.
+        over : mapping, iterable or table
+            The points: a mapping of names to lists of values (every combination), a list of
+            mappings or models (one point each), or a table of pandas, polars or Arrow (one per
+            row). The config of a point is ``config`` with the values of its row.
+        name : str, optional
+            Name of the runs, by default that of the function. It may hold parameters, as in
+            ``"simulate_{year}"``; the model stays that of the function then.
+        point_options : callable, optional
+            Gets the parameters of a point, and returns a mapping of further arguments for it, such
+            as ``{"year": 2030, "inputs": {"network": "network_2030.csv"}}``.
+        executor : concurrent.futures.Executor, optional
+            What executes the points: a thread or process pool, loky, mpi4py,
+            ``dask.distributed``'s ``client.get_executor()``, and others. By default they are
+            executed here, one after the other.
+        retries : int, default 0
+            How often a point that failed is tried again.
+        on_error : {"continue", "raise"}, default "continue"
+            Whether the sweep goes on after a point that failed, retries included.
+        progress : bool, default True
+            Whether to show a bar, on a terminal.
+        **options : Any
+            Arguments of :meth:`run`. ``execution_options=ExecutionOptions(time_limit=…)`` limits
+            the time of each point.
+
+        Returns
+        -------
+        SweepResult
+            One row per point; ``to_frame()`` makes a table of it.
+
+        Raises
+        ------
+        PointsFailed
+            With ``on_error="raise"``; its ``result`` holds what was done.
+        WorkersLost
+            If the executor broke; its ``result`` holds what was done.
+        TypeError, ValueError
+            If the arguments cannot mean what they say.
+
+        Examples
+        --------
+        >>> with ProcessPoolExecutor() as pool:  # doctest: +SKIP
+        ...     sweep = sc.map(
+        ...         simulate, over={"demand": [0.9, 1.0, 1.1]}, executor=pool, outputs=["kpi"]
+        ...     )
+        """
+        header = self._header("run a sweep")
+        if not callable(cast("object", fn)):
+            raise WrongType(f"the step of a sweep is {a_kind(fn)}, not a function")
+        how = SweepOptions(executor=executor, retries=retries, on_error=on_error, progress=progress)
+        config = options.pop("config", None)
+        points = points_of(over, config, {"name": name, **options}, point_options)
+        for given in (options, *(point.options for point in points[:1])):
+            _check_options_of_steps(given)
+        self._steps_began = True
+        driver = Driver(self._workspace, header.record, fn, points, self._completed, how)
+        try:
+            return driver.run()
+        finally:
+            self._sweeps.append(driver.summary())
+            for record in driver.result.latest_outputs():
+                self._sync(record, "output")
 
     @contextmanager
     def trace(
