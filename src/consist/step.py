@@ -46,6 +46,7 @@ class StepDefinition(msgspec.Struct, frozen=True, kw_only=True):
     cache_version: Any = None
     validate_cached_outputs: Any = None
     input_mismatch: Any = None
+    in_flight: Any = None
     code_identity: Any = None
     code_identity_extra_deps: Any = None
     input_binding: Any = None

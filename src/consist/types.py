@@ -82,6 +82,7 @@ CodeIdentityMode: TypeAlias = Literal[
     "repo_git", "callable_module", "callable_source", "callable_deps"
 ]
 InputMismatch: TypeAlias = Literal["error", "miss"]
+InFlight: TypeAlias = Literal["execute", "wait"]
 OutputPolicy: TypeAlias = Literal["warn", "error", "ignore"]
 InputBinding: TypeAlias = Literal["loaded", "paths", "none"]
 LinkMode: TypeAlias = Literal["never", "hardlink", "reflink"]
@@ -95,6 +96,7 @@ CACHE_HYDRATIONS: tuple[str, ...] = get_args(CacheHydration)
 OUTPUT_VALIDATIONS = {"lazy": "lazy", "none": "lazy", "eager": "eager", "strict": "eager"}
 CODE_IDENTITIES: tuple[str, ...] = get_args(CodeIdentityMode)
 INPUT_MISMATCHES: tuple[str, ...] = get_args(InputMismatch)
+IN_FLIGHT: tuple[str, ...] = get_args(InFlight)
 OUTPUT_POLICIES: tuple[str, ...] = get_args(OutputPolicy)
 INPUT_BINDINGS: tuple[str, ...] = get_args(InputBinding)
 LINK_MODES: tuple[str, ...] = get_args(LinkMode)
@@ -143,6 +145,11 @@ class CacheOptions:
         What happens if an input given as an artifact no longer has the bytes that were recorded:
         ``"error"`` (default) raises :class:`~consist.errors.InputChanged`; ``"miss"`` takes the
         file as it is, so that it counts by its content and is recorded as a raw input.
+    in_flight : str, optional
+        What a miss does while another process or thread executes a run of the same identity:
+        ``"execute"`` (default) the same at the same time; ``"wait"`` waits until it is done, and
+        executes only if it cannot be given back then. ``"overwrite"`` and ``"readonly"`` never
+        wait, nor does a run inside one that others may wait for.
     code_identity : str, optional
         ``"repo_git"`` (default), ``"callable_module"``, ``"callable_source"`` or
         ``"callable_deps"``; what each sees is told in the page on identity.
@@ -156,6 +163,7 @@ class CacheOptions:
     cache_epoch: int | None = None
     validate_cached_outputs: str | None = None
     input_mismatch: str | None = None
+    in_flight: str | None = None
     code_identity: str | None = None
     code_identity_extra_deps: Iterable[PathLike] | None = None
 
@@ -164,6 +172,7 @@ class CacheOptions:
         _check(self, "cache_hydration", CACHE_HYDRATIONS)
         _check(self, "validate_cached_outputs", OUTPUT_VALIDATIONS)
         _check(self, "input_mismatch", INPUT_MISMATCHES)
+        _check(self, "in_flight", IN_FLIGHT)
         _check(self, "code_identity", CODE_IDENTITIES)
         for name in ("cache_version", "cache_epoch"):
             value = getattr(self, name)

@@ -63,6 +63,8 @@ class Answer(msgspec.Struct, frozen=True):
         Why the run executes; of a hit ``None``.
     config : Raw or None
         The config as the snapshot will hold it, where the explanation needed it.
+    waited : dict or None
+        Which process this one waited for before it looked, and for how long.
     """
 
     hit: RunDocument | None = None
@@ -71,6 +73,7 @@ class Answer(msgspec.Struct, frozen=True):
     refused: RunDocument | None = None
     why: Any = None  # not annotated as what it is, or a hit would import it
     config: Raw | None = None
+    waited: dict[str, Any] | None = None
 
 
 NOTHING_FOUND = Answer()

@@ -83,12 +83,16 @@ class GivenInput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CachePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Cache options with every default filled in."""
+    """Cache options with every default filled in.
+
+    ``waits`` is whether a miss waits for a run of the same identity that is being executed.
+    """
 
     mode: str = "reuse"
     hydration: str = "metadata"
     eager: bool = False
     input_mismatch: str = "error"
+    waits: bool = False
     epoch: int = 1
     version: int | None = None
     code_identity: str | None = None

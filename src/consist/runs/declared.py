@@ -93,8 +93,9 @@ def whole(what: str, value: object) -> int | None:
 _OF_RUNS = frozenset(
     """
     adapter cache_options capture_dir capture_pattern config_plan depends_on execution_options
-    identity_inputs inject_context input_binding input_keys load_inputs optional_input_keys
-    output_mismatch output_missing output_paths output_policy outputs runtime_kwargs
+    identity_inputs in_flight inject_context input_binding input_keys load_inputs
+    optional_input_keys output_mismatch output_missing output_paths output_policy outputs
+    runtime_kwargs
     """.split()  # noqa: SIM905 - twenty quoted words read worse
 )
 

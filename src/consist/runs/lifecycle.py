@@ -250,6 +250,7 @@ def _meta(
         "cache_lookup": None if hit is not None else ws.store.incomplete,
         "cache_rejected": [] if hit is not None else list(answer.rejected[:_REASONS_KEPT]),
         EXPLANATION: None if answer.why is None else answer.why.stored(),
+        "waited_for": answer.waited,
     }
     meta.update({name: value for name, value in optional.items() if value not in (None, {}, [])})
     if identity is not None:
@@ -304,7 +305,7 @@ _OWN_META = frozenset(
      "artifact_dir", "declared_outputs", "cache_lookup", "cache_rejected", "code_identity",
      "code_identity_extra_deps", "code_identity_fallback", "code_identity_unseen",
      "code_identity_unresolved", "consist_hash_inputs", "changed_inputs", "materialized_outputs",
-     "steps", EXPLANATION}
+     "steps", "waited_for", EXPLANATION}
 )  # fmt: skip
 
 

@@ -271,6 +271,7 @@ def _cache_plan(
         hydration=hydration,
         eager=validation == "eager" and mode != "skip_check",
         input_mismatch=options.input_mismatch or "error",
+        waits=options.in_flight == "wait" and mode in _SHARING,
         epoch=ws.cache_epoch if options.cache_epoch is None else options.cache_epoch,
         version=options.cache_version,
         code_identity=options.code_identity,
@@ -280,6 +281,10 @@ def _cache_plan(
         else declared.output_paths_of(asked_paths, "materialize_cached_output_paths"),
         outputs_dir=_path_text("materialize_cached_outputs_dir", asked_dir),
     )
+
+
+_SHARING = ("reuse", "skip_check")
+"""Cache modes of runs that take what others did, and let others take what they do."""
 
 
 def _cache_options(

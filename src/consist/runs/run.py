@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,7 +18,7 @@ from consist.cache.hydrate import (
     plan_outputs,
     restore_missing_rows,
 )
-from consist.cache.lookup import Answer, Question, Timing, find, log_decision
+from consist.cache.lookup import NOTHING_FOUND, Answer, Question, Timing, find, log_decision
 from consist.execution import PythonExecutor
 from consist.hot.marks import is_ingested
 from consist.models.record import RunDocument, replace
@@ -185,15 +186,26 @@ def execute_request(ws: Workspace, request: RunRequest, timing: Timing) -> RunRe
     """Identify a run that is checked already, look for it, and give it back or execute it."""
     identity = identify(ws, request)
     timing.lap("input_hashing")
-    answer = look_up(ws, request, identity, timing)
+    answer = _search(ws, request, identity, timing)
+    if answer.hit is None and request.cache.waits and identity.signature is not None:
+        with _in_turn(ws, request, identity, answer, timing) as answer:
+            return _conclude(ws, request, identity, answer, timing)
+    return _conclude(ws, request, identity, answer, timing)
+
+
+def _conclude(
+    ws: Workspace, request: RunRequest, identity: Identity, answer: Answer, timing: Timing
+) -> RunResult:
+    """Give back what was found, or execute."""
+    answer = _explained(ws, request, identity, answer, timing)
     report(ws, request, identity, answer)
-    if answer.hit is not None:
-        result = _give_back(ws, request, identity, answer)
-        timing.lap("hydration")
+    if answer.hit is None:
         timing.log()
-        return result
+        return _execute(ws, request, identity, answer)
+    result = _give_back(ws, request, identity, answer)
+    timing.lap("hydration")
     timing.log()
-    return _execute(ws, request, identity, answer)
+    return result
 
 
 def give_back_request(ws: Workspace, request: RunRequest) -> tuple[RunResult | None, Identity]:
@@ -217,10 +229,15 @@ def look_up(ws: Workspace, request: RunRequest, identity: Identity, timing: Timi
 
     Where there is none, the answer says why.
     """
-    if identity.signature is None:
-        return Answer()
-    answer = Answer() if request.cache.mode == "overwrite" else _find(ws, request, identity, timing)
-    if answer.hit is not None:
+    answer = _search(ws, request, identity, timing)
+    return _explained(ws, request, identity, answer, timing)
+
+
+def _explained(
+    ws: Workspace, request: RunRequest, identity: Identity, answer: Answer, timing: Timing
+) -> Answer:
+    """Return a miss with why it is one."""
+    if answer.hit is not None or identity.signature is None:
         return answer
     from consist.runs.why import explain_miss  # a hit needs none of it
 
@@ -230,11 +247,13 @@ def look_up(ws: Workspace, request: RunRequest, identity: Identity, timing: Timi
     return replace(answer, why=why, config=config, rejected=why.rejected)
 
 
-def _find(ws: Workspace, request: RunRequest, identity: Identity, timing: Timing) -> Answer:
+def _search(ws: Workspace, request: RunRequest, identity: Identity, timing: Timing) -> Answer:
+    if identity.signature is None or request.cache.mode == "overwrite":
+        return NOTHING_FOUND
     return find(
         ws,
         Question(
-            signature=str(identity.signature),
+            signature=identity.signature,
             content_signature=identity.content_signature,
             keys=request.promised,
             strict=request.output_missing == "error",
@@ -243,6 +262,21 @@ def _find(ws: Workspace, request: RunRequest, identity: Identity, timing: Timing
         ),
         timing,
     )
+
+
+def _in_turn(
+    ws: Workspace, request: RunRequest, identity: Identity, answer: Answer, timing: Timing
+) -> AbstractContextManager[Answer]:
+    """Wait for a run of the same identity that is being executed; let others wait for this one."""
+    from consist.runs.in_flight import in_turn  # most runs wait for nobody
+
+    def look_again() -> Answer:
+        timing.skip()
+        return _search(ws, request, identity, timing)
+
+    # By the content of the inputs, since what is found by it is found by the signature as well.
+    wanted = identity.content_signature or str(identity.signature)
+    return in_turn(ws, wanted, request.run_id or request.name, answer, look_again)
 
 
 def report(ws: Workspace, request: RunRequest, identity: Identity, answer: Answer) -> None:

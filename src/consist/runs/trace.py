@@ -121,7 +121,8 @@ def block_arguments(given: dict[str, Any]) -> RunArguments:
     """Pack the flat policy keywords of a block into options objects."""
     for name in ("output_mismatch", "output_missing"):
         check_option(name, given[name], OUTPUT_POLICIES)
-    cache = {name: given.pop(name) for name in CacheOptions.__dataclass_fields__}
+    names = CacheOptions.__dataclass_fields__
+    cache = {name: given.pop(name) for name in names if name in given}
     policy = {name: given.pop(name) for name in OutputPolicyOptions.__dataclass_fields__}
     return RunArguments(
         **given,
@@ -272,6 +273,7 @@ def _manual_request(ws: Workspace, given: dict[str, Any], meta: dict[str, Any]) 
 
 _INSTEAD = {
     "identity_inputs": "pass hash_inputs=",
+    "in_flight": "the code of a block executes in any case, and waits for nobody",
     "cache_options": "pass cache_mode=, cache_hydration= and so on, each for itself",
 }
 _CACHE_ARGUMENTS = ("cache_mode", "code_identity", "code_identity_extra_deps")

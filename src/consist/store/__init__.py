@@ -8,6 +8,7 @@ of a run; merging moves records into DuckDB in bulk and never makes a run wait.
 ``embedded``          its implementation on journal, index and DuckDB
 ``unindexed``         its implementation where there is no database
 ``claims``            who gets a run id that is asked for twice
+``leases``            who executes what others wait for
 ``snapshots``         one readable JSON file per run
 --------------------  --------------------------------------------------------------
 ``folder``            the folder beside the database: paths, state, notices

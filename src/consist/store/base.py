@@ -17,6 +17,8 @@ from consist.store.tail_rows import ArtifactRows
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from consist.store.leases import Holder, Lease
+
 
 class Store(Protocol):
     """Remembers runs and answers questions about them."""
@@ -100,6 +102,13 @@ class Store(Protocol):
 
     def claim(self, requested_id: str) -> Claim:
         """Claim the next attempt of an id."""
+        ...
+
+    def try_lease(self, name: str, what: str) -> Lease | Holder | None:
+        """Take the sole right to do something, or tell who has it.
+
+        Look-ups after this know what was recorded before it. ``None`` where no leases are kept.
+        """
         ...
 
     def ask(self) -> AbstractContextManager[Any]:

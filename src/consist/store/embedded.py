@@ -65,6 +65,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from sqlalchemy import Engine
 
+    from consist.store.leases import Holder, Lease, Leases
+
 logger = logging.getLogger("consist.store")
 
 EXIT_WAIT = 2.0
@@ -134,6 +136,7 @@ class EmbeddedStore:
         self.merger = Merger(self.database, self.folder, self.index, network=network)
         self.background = BackgroundMerger(self._merge_in_background, forked=forked)
         self._engine: Engine | None = None
+        self._leases: Leases | None = None
         self._active: set[str] = set()
         self._look_at = 0.0
         self._finalizer_pid = 0
@@ -321,6 +324,18 @@ class EmbeddedStore:
             return claims.claim(requested_id, first, self.folder.claims, self.run_dir)
         except OSError as error:
             raise unwritable(str(error.filename or self.folder.claims), error) from error
+
+    def try_lease(self, name: str, what: str) -> Lease | Holder | None:
+        """Take the sole right to do something, or tell who has it."""
+        if self.read_only:
+            return None
+        if self._leases is None:
+            from consist.store.leases import Leases  # most runs wait for nobody
+
+            self._leases = Leases(self.folder.leases)
+        found = self._leases.take(name, what)
+        self._look_at = 0.0
+        return found
 
     # ------------------------------------------------------------ asking
 

@@ -8,6 +8,7 @@
 ``merged/``           journals that are wholly in the database, kept for a while
 ``damaged/``          journals of which something could not be read, kept for good
 ``claims/``           one empty file per run id that was asked for by name
+``leases/``           one file per run that others wait for
 ``rows/``             rows that runs ingested and no merge has stored yet
 ``index.sqlite``      the look-up index (elsewhere where the folder is on a network)
 ``memo.sqlite``       digests of unchanged files
@@ -81,6 +82,7 @@ class JournalFolder:
         self.rows = self.path / "rows"
         self.notice = self.path / "notice"
         self.claims = self.path / "claims"
+        self.leases = self.path / "leases"
         self.state_path = self.path / "store.json"
         self._wanted = self.path / "merge-wanted"
 

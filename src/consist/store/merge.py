@@ -390,6 +390,7 @@ class _Session:
             self.index.persist(self.generation)
         cleared = self._clear_merged()
         self._clear_rows()
+        self._clear_leases()
         stamp = self.folder.stamp()
 
         def change(state: StoreState | None) -> StoreState:
@@ -409,6 +410,12 @@ class _Session:
         newer = any(ending.newer for ending in self.ended.values())
         if not newer and not Path(f"{self.database.path}.wal").exists():
             self.rows.clean_up(self.positions)
+
+    def _clear_leases(self) -> None:
+        if self.folder.leases.exists():
+            from consist.store.leases import Leases  # most stores never have one
+
+            Leases(self.folder.leases).clear()
 
     def _clear_merged(self) -> int:
         """Remove journals that an earlier, checkpointed merge stored; return the newest such."""

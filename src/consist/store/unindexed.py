@@ -103,6 +103,9 @@ class UnindexedStore:
         """Claim the next attempt of an id by its snapshot."""
         return claims.claim(requested_id, 1, None, self.run_dir)
 
+    def try_lease(self, name: str, what: str) -> None:
+        """Keep none: what one run did, no other finds."""
+
     def ask(self) -> AbstractContextManager[Any]:
         """Refuse.
 
