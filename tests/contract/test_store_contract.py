@@ -8,6 +8,8 @@ import pytest
 
 from consist.errors import NoDatabase, StoreUnwritable
 from consist.models.record import LogEvent, decode_document
+from consist.store.leases import Holder, Lease
+from consist.store.locks import this_process
 from consist.store.snapshots import read_snapshot
 from consist.store.unindexed import UnindexedStore
 from tests.unit.store.test_rows import event_of, fill
@@ -49,6 +51,21 @@ def test_claims_are_never_given_twice(store: Store) -> None:
     claims = [store.claim("x") for _ in range(3)]
     assert [claim.attempt for claim in claims] == [1, 2, 3]
     assert len({claim.run_id for claim in claims}) == 3
+
+
+def test_a_lease_is_given_once_until_it_is_released(store: Store) -> None:
+    lease = store.try_lease("name", "work")
+    if lease is None:  # a store may keep none, and never does then
+        assert store.try_lease("name", "work") is None
+        return
+    assert isinstance(lease, Lease)
+    holder = store.try_lease("name", "other work")
+    assert isinstance(holder, Holder)
+    assert (holder.process, holder.what) == (this_process(), "work")
+    lease.release()
+    again = store.try_lease("name", "other work")
+    assert isinstance(again, Lease)
+    again.release()
 
 
 def test_closing_twice_is_closing_once(store: Store) -> None:

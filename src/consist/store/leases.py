@@ -107,7 +107,7 @@ class Leases:
         except OSError as error:
             say_once(self.folder, f"cannot keep leases: {error.strerror or error}")
             return None
-        return _UNSAID
+        return None
 
     def clear(self) -> None:
         """Remove what dead owners left behind and nobody wanted since."""
