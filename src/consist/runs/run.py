@@ -212,9 +212,7 @@ def give_back_request(ws: Workspace, request: RunRequest) -> tuple[RunResult | N
     """Give back an earlier run, where there is one; nothing is executed."""
     timing = Timing(ws)
     identity = identify(ws, request)
-    if identity.signature is None or request.cache.mode == "overwrite":
-        return None, identity
-    answer = _find(ws, request, identity, timing)
+    answer = _search(ws, request, identity, timing)
     if answer.hit is None:
         return None, identity
     report(ws, request, identity, answer)
