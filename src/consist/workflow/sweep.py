@@ -6,6 +6,7 @@ executor, whose workers record their own runs (:mod:`.tasks`).
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import queue
 import time
@@ -23,8 +24,8 @@ from consist.runs.arguments import RunArguments, RunRequest
 from consist.runs.lifecycle import adopted
 from consist.runs.request import resolve_run_invocation
 from consist.runs.run import give_back_request
-from consist.step import function_name
-from consist.types import check_option
+from consist.step import definition_of, function_name
+from consist.types import CacheOptions, check_option
 from consist.workflow.points import Places, Point
 from consist.workflow.results import (
     CANCELLED,
@@ -188,7 +189,8 @@ class Driver:
         options = dict(point.options)
         binding = options.pop("binding", None)
         arguments = RunArguments(fn=self._fn, config=point.config, **options)
-        request = resolve_run_invocation(self._ws, self._complete(arguments, binding))
+        arguments = _waiting(self._complete(arguments, binding))
+        request = resolve_run_invocation(self._ws, arguments)
         return portable(self._ws, request)
 
     def _send(self, result: PointResult, task: Task) -> None:
@@ -262,3 +264,12 @@ class Driver:
             found = self._sent.pop(future, None)
             if found is not None and not future.cancelled() and future.exception() is None:
                 self._note(found[0], future.result(), show)
+
+
+def _waiting(given: RunArguments) -> RunArguments:
+    """Let a point wait while another sweep executes the same, unless something else is asked."""
+    options = given.cache_options or CacheOptions()
+    if options.in_flight is not None or definition_of(given.fn).in_flight is not None:
+        return given
+    options = dataclasses.replace(options, in_flight="wait")
+    return msgspec.structs.replace(given, cache_options=options)

@@ -385,6 +385,40 @@ def test_a_step_of_a_scenario_waits(
     assert signs(tmp_path, "executed") == 1
 
 
+def sweep(tracker: Tracker, folder: Path, name: str, **options: Any) -> list[bool]:
+    execution = ExecutionOptions(runtime_kwargs={"folder": folder, "waiters": 1})
+    with tracker.scenario(name) as sc:
+        over = [{"n": 1}]
+        points = sc.map(step, over, outputs=["n"], execution_options=execution, **options)
+        return [point.cache_hit for point in points]
+
+
+def test_points_of_two_sweeps_at_once_are_executed_once(
+    tracker: Tracker, tmp_path: Path, waits: None
+) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        tasks = [pool.submit(sweep, tracker, tmp_path, name) for name in ("first", "second")]
+        assert sorted(hit for task in tasks for hit in task.result(LONG)) == [False, True]
+    assert signs(tmp_path, "executed") == 1
+
+
+def test_a_sweep_can_be_told_not_to_wait(
+    tracker: Tracker, tmp_path: Path, executing: Future[RunResult]
+) -> None:
+    seen: list[int] = []
+
+    def look(n: int) -> None:
+        seen.append(len(leases(tmp_path)))
+
+    def ask(**options: Any) -> None:
+        with tracker.scenario("sweeps") as sc:
+            sc.map(look, [{"n": len(seen)}], **options)
+
+    ask()
+    ask(cache_options=CacheOptions(in_flight="execute"))
+    assert seen == [2, 1]  # one is that of the thread
+
+
 FORKS_INSIDE = """
 from tests.unit.runs.waiting import *
 from consist.store.leases import Holder
