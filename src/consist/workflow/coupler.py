@@ -147,6 +147,10 @@ class Coupler(CouplerMapMixin[Any]):
         known = self._records.get(key)
         return self.require(key) if known is None else known[0]
 
+    def holds(self, key: str) -> bool:
+        """Whether ``key`` was set in this coupler."""
+        return key in self._values
+
     def _settle(self, key: str) -> None:
         known = self._records.pop(key, None)
         if known is not None:
