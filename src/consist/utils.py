@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
-from consist.errors import UsageError, hint
+from consist.errors import UsageError, WrongType, hint, some_of
 
 __all__ = ["ArtifactKeyRegistry"]
 
@@ -49,12 +50,24 @@ class ArtifactKeyRegistry:
         ------
         ValueError
             Naming the unknown keys, or the missing ones with ``require_all``.
+        TypeError
+            If ``keys`` is one text, or nothing to go over.
         """
+        if isinstance(keys, str) or not isinstance(cast("object", keys), Iterable):
+            raise hint(WrongType(f"keys={keys!r} is not a list of keys"), "write validate([key])")
         known, given = cls.all_keys(), list(keys)
-        unknown = [key for key in given if key not in known]
+        unknown = _without(given, known)
         if unknown:
-            error = UsageError(f"{cls.__name__} does not register {', '.join(map(repr, unknown))}")
-            raise hint(error, f"registered keys: {', '.join(known) or 'none'}")
-        missing = [key for key in known if key not in given]
-        if require_all and missing:
-            raise UsageError(f"{cls.__name__} registers {', '.join(missing)}, not given")
+            error = UsageError(f"{cls.__name__} does not register {some_of(unknown)}")
+            raise hint(error, f"registered keys: {some_of(known) or 'none'}")
+        missing = _without(known, given) if require_all else []
+        if missing:
+            raise UsageError(f"{cls.__name__} registers {some_of(missing)}, not given")
+
+
+def _without(keys: list[str], others: list[str]) -> list[str]:
+    """Return how those keys are written that are not among others."""
+    among = {other for other in others if isinstance(cast("object", other), str)}
+    return [
+        repr(key) for key in keys if not isinstance(cast("object", key), str) or key not in among
+    ]

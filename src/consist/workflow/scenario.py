@@ -7,13 +7,14 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
 
 import msgspec
 
 from consist.active import ActiveRun
+from consist.artifacts.items import local_path
 from consist.artifacts.log import log_artifact
 from consist.errors import (
     NotSupportedYet,
@@ -46,7 +47,7 @@ from consist.types import (
     explain_legacy_options,
     refuse_legacy_options,
 )
-from consist.workflow.coupler import Coupler
+from consist.workflow.coupler import Coupler, coupler_of
 from consist.workflow.inputs import StepInputs
 from consist.workflow.points import PointOptions, points_of
 from consist.workflow.results import SweepResult
@@ -196,8 +197,7 @@ class ScenarioContext:
         name_template: str | None = None,
         cache_epoch: int | None = None,
     ) -> None:
-        resolve = workspace.files.mounts.resolve_uri
-        self.coupler = Coupler(resolve) if coupler is None else coupler
+        self.coupler: Coupler = coupler_of(coupler, partial(local_path, workspace))
         self._workspace, self._arguments = workspace, header
         self._hydration, self._template = step_cache_hydration, name_template
         self._epoch = cache_epoch
@@ -297,7 +297,7 @@ class ScenarioContext:
             raise RunStateError("cannot add an input: a step of the scenario has begun")
         artifact = log_artifact(self._workspace, path, key, "input", **kwargs)
         self._inputs[key] = artifact
-        self.coupler.set(key, artifact)
+        self.coupler.add_input(key, artifact)
         return artifact
 
     # ------------------------------------------------------------ expectations
