@@ -79,7 +79,7 @@ def running(ws: Workspace, run: ActiveRun) -> Generator[None]:
         _start(ws, run)
         yield
     except BaseException as error:
-        if run.is_open:
+        if run.is_open and run.is_here:  # a forked child that exits does not end it
             close_run(ws, run, status_after(error), error)
         raise
 

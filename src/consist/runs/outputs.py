@@ -17,6 +17,7 @@ from consist.artifacts.items import Item, Linked, Named, local_path, recorded
 from consist.artifacts.keys import check_key, key_from
 from consist.artifacts.log import log_all
 from consist.errors import (
+    NoActiveRun,
     OutputMismatch,
     OutputMissing,
     PathEscape,
@@ -333,7 +334,7 @@ def capture_outputs(
     Raises
     ------
     RuntimeError
-        Outside an active run.
+        Outside an active run, or if it ends before the block.
     """
     run = ws.active.require("capture_outputs")
     for what, value in {"directory": directory, "pattern": pattern}.items():
@@ -343,6 +344,16 @@ def capture_outputs(
     result = OutputCapture([])
     try:
         yield result
-    finally:
-        records = log_all(ws, run, _captured(capture), "output")
-        result.artifacts.extend(ws.artifact_of(record) for record in records)
+    except BaseException:
+        try:
+            result.artifacts.extend(_log_captured(ws, run, capture))
+        except Exception as error:  # noqa: BLE001 - anything here would hide the block's own error
+            logger.warning("[Consist] captured outputs of run %r: %s", run.run_id, error)
+        raise
+    result.artifacts.extend(_log_captured(ws, run, capture))
+
+
+def _log_captured(ws: Workspace, run: ActiveRun, capture: DirectoryCapture) -> list[Artifact]:
+    if not run.is_open:
+        raise hint(NoActiveRun("capture_outputs"), f"run {run.run_id!r} has ended in the block")
+    return [ws.artifact_of(record) for record in log_all(ws, run, _captured(capture), "output")]
