@@ -353,9 +353,11 @@ def _open_run(ws: Workspace, run_id: str) -> ActiveRun | None:
 
 def _ended_before(ws: Workspace, run_id: str | None) -> Run:
     document: RunDocument | None = ws.memory.get("ended_run")
-    if document is None or document is not ws.memory.get("last_run"):
-        raise NoActiveRun("end_run")
-    if run_id not in {None, document.run.id, document.run.requested_id}:
+    if run_id is not None:
+        if document is None or run_id not in {document.run.id, document.run.requested_id}:
+            open_runs = tuple(run.run_id for run in ws.active if run.is_manual)
+            raise NoActiveRun(f"end_run(run_id={run_id!r})", open_runs)
+    elif document is None or document is not ws.memory.get("last_run"):
         raise NoActiveRun("end_run")
     logger.warning("[Consist] run %r has ended already", document.run.id)
     return _document_entity(document)

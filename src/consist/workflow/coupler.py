@@ -190,7 +190,7 @@ class CouplerMapMixin(Mapping[str, A]):
 
     def sync(self, record: ArtifactRecord, make: Callable[[], Any]) -> None:
         """Store what a step logged under its key; ``make`` gives the artifact when it is read."""
-        self._shelf.put({self._full(record.key): Unmade(record, make)})
+        self._shelf.put_one(self._prefix + record.key, Unmade(record, make))
 
     def add_input(self, key: str, artifact: Artifact) -> None:
         """Store an input of the scenario, which nobody has to declare as an output."""

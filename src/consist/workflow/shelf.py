@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -86,11 +86,17 @@ class Shelf:
                 if key not in self._values:
                     self._list(key)
             self._values.update(values)
-            undeclared = [key for key in values if warn and self._is_unexpected(key)]
-            self._warned.update(undeclared)
-        for key in undeclared:
-            known = some_of(tuple(self.declared)) or "none"
-            logger.warning("[Consist] key %r was set and never declared (declared: %s)", key, known)
+        if warn and self._warns_in:
+            self._warn(values)
+
+    def put_one(self, key: str, value: Any) -> None:
+        """Store one value; every output of every step passes here."""
+        with self._lock:
+            if "/" in key and key not in self._values:
+                self._list(key)
+            self._values[key] = value
+        if self._warns_in:
+            self._warn((key,))
 
     def _list(self, key: str) -> None:
         """List a key in each namespace that it lies in, so that views need not search for it."""
@@ -137,10 +143,18 @@ class Shelf:
             if warns_in is not None:
                 self._warns_in.add(warns_in)
 
+    def _warn(self, keys: Iterable[str]) -> None:
+        """Warn of keys that nobody declared, once for each."""
+        with self._lock:
+            undeclared = [key for key in keys if self._is_unexpected(key)]
+            self._warned.update(undeclared)
+        for key in undeclared:
+            known = some_of(tuple(self.declared)) or "none"
+            logger.warning("[Consist] key %r was set and never declared (declared: %s)", key, known)
+
     def _is_unexpected(self, key: str) -> bool:
         return (
-            bool(self._warns_in)
-            and key not in self.declared
+            key not in self.declared
             and key not in self._warned
             and any(key.startswith(prefix) for prefix in self._warns_in)
         )
