@@ -150,6 +150,16 @@ class ActiveRun:
             )
             raise hint(problem, "return paths from a worker process and log them in the step")
 
+    def check_open(self, action: str) -> None:
+        """Refuse what comes too late; called under the lock, since the end takes it, too.
+
+        Raises
+        ------
+        NoActiveRun
+        """
+        if not self.is_open:
+            raise hint(NoActiveRun(action), f"run {self.run_id!r} has ended in the meantime")
+
     def document(self) -> RunDocument:
         """Return everything that is known of the run now."""
         names = {a.id: name for name, a in self.named.items() if name != a.key}

@@ -294,6 +294,7 @@ def log_meta(ws: Workspace, **kwargs: Any) -> None:
     values = {key: plain(value, f"meta[{key!r}]") for key, value in kwargs.items()}
     check_meta({**_users_meta(run), **values}, ws.settings)
     with run.lock:
+        run.check_open("log_meta")
         run.record = replace(run.record, meta={**run.record.meta, **values}, updated_at=now())
         if run.persisted:
             ws.store.amend(RowEvent(run.record))

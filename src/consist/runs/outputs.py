@@ -17,7 +17,6 @@ from consist.artifacts.items import Item, Linked, Named, local_path, recorded
 from consist.artifacts.keys import check_key, key_from
 from consist.artifacts.log import log_all
 from consist.errors import (
-    NoActiveRun,
     OutputMismatch,
     OutputMissing,
     PathEscape,
@@ -354,6 +353,5 @@ def capture_outputs(
 
 
 def _log_captured(ws: Workspace, run: ActiveRun, capture: DirectoryCapture) -> list[Artifact]:
-    if not run.is_open:
-        raise hint(NoActiveRun("capture_outputs"), f"run {run.run_id!r} has ended in the block")
+    run.check_open("capture_outputs")
     return [ws.artifact_of(record) for record in log_all(ws, run, _captured(capture), "output")]

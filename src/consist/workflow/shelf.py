@@ -112,13 +112,13 @@ class Shelf:
     def get(self, key: Any) -> Any:
         """Return the value of a key, made now if nobody read it before, or ``None``."""
         value = self._values.get(key)
-        if not isinstance(value, Unmade):
-            return value
-        with self._lock:
-            latest = self._values[key]
-            if isinstance(latest, Unmade):
-                latest = self._values[key] = latest.make()
-            return latest
+        while isinstance(value, Unmade):
+            made = value.make()  # without the lock: others need not wait, nor forked children
+            with self._lock:
+                if self._values[key] is value:
+                    self._values[key] = made
+                value = self._values[key]
+        return value
 
     def keys(self, prefix: str) -> list[str]:
         """Return the full keys that begin with a prefix, in the order they were first set."""

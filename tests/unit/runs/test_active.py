@@ -458,6 +458,32 @@ def test_verbs_find_the_tracker_that_all_open_runs_share(tracker: Tracker) -> No
         tracker.end_run(run_id=name)
 
 
+class EndsTheRun:
+    """A path that somebody else ends the run by, while it is looked at."""
+
+    def __init__(self, tracker: Tracker, path: Path) -> None:
+        self._tracker, self._path = tracker, path
+
+    def __fspath__(self) -> str:
+        if list(self._tracker.active):
+            self._tracker.end_run()
+        return str(self._path)
+
+
+def test_what_is_logged_while_the_run_ends_is_told_that_it_is_too_late(
+    tracker: Tracker, raw: Path
+) -> None:
+    # ERR-009: a worker thread that outlives its step; its output would be recorded nowhere
+    for log in (tracker.log_artifact, tracker.log_input):
+        tracker.begin_run("r", "m")
+        with pytest.raises(RuntimeError, match="needs an active run") as caught:
+            log(EndsTheRun(tracker, raw), key="late")
+        assert "has ended" in caught.value.__notes__[0]
+    for run in tracker.find_runs():
+        assert tracker.get_artifacts_for_run(run.id).outputs == {}
+        assert tracker.get_artifacts_for_run(run.id).inputs == {}
+
+
 # ---------------------------------------------------------------- blocks entered and left apart
 
 

@@ -395,16 +395,14 @@ def test_steps_in_threads_write_while_others_read(tracker: Tracker) -> None:
         assert len(sc.coupler.view("v")) == 30
 
 
-def test_an_artifact_that_two_threads_ask_for_is_made_once() -> None:
+def test_two_threads_that_ask_at_once_get_the_same_artifact() -> None:
     # COUP-001: the second must not see the place of an artifact that the first is making
-    made: list[str] = []
     both = threading.Barrier(2, timeout=20)
 
     class Made:
         path, container_uri = Path("x"), "./x"
 
     def make() -> Made:
-        made.append("once")
         time.sleep(0.05)
         return Made()
 
@@ -419,7 +417,19 @@ def test_an_artifact_that_two_threads_ask_for_is_made_once() -> None:
         first, second = [reading.result() for reading in [pool.submit(read), pool.submit(read)]]
     assert first is second
     assert isinstance(first, Made)
-    assert made == ["once"]
+    assert coupler.get("k") is first
+
+
+def test_an_artifact_that_is_replaced_while_it_is_made_does_not_come_back() -> None:
+    # COUP-003
+    coupler = Coupler()
+
+    def make() -> Any:
+        coupler.set_from_artifact("k", "newer.csv")
+        return ArtifactLike(Path("older.csv"), "./older.csv")
+
+    coupler.sync(RECORD, make)
+    assert coupler.require("k") == "newer.csv"
 
 
 def test_many_keys_in_many_namespaces_take_linear_time() -> None:
