@@ -2,11 +2,13 @@
 
 A run belongs to the thread or task that began it, and to whatever that one calls. Code elsewhere
 (a step's own worker threads, a callback of a framework) finds the run if it is the only open one
-of the tracker; otherwise it is told which ones could be meant.
+of the tracker; otherwise it is told which ones could be meant. A run belongs to one process: what
+a forked child does to its copy of a run would be lost, and is refused.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from consist.errors import NoActiveRun
+from consist.errors import NoActiveRun, RunStateError, hint
 from consist.models.record import (
     EXPLANATION,
     NULL,
@@ -91,6 +93,8 @@ class ActiveRun:
         Facets that the run gave to artifacts, by artifact id.
     news : dict
         What the run said of artifacts that were recorded before, by artifact id.
+    process : int
+        Id of the process that began it.
     """
 
     workspace: Any
@@ -123,11 +127,41 @@ class ActiveRun:
     )
     _places: dict[Place, str] = field(default_factory=dict[Place, str])
     lock: threading.RLock = field(default_factory=threading.RLock)
+    process: int = field(default_factory=os.getpid)
 
     @property
     def run_id(self) -> str:
         """The recorded id."""
         return self.record.id
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this process began it, rather than one that it was forked from."""
+        return self.process == os.getpid()
+
+    def check_here(self, action: str) -> None:
+        """Refuse what a forked child would do to its copy of a run.
+
+        Raises
+        ------
+        RunStateError
+        """
+        if not self.is_here:
+            problem = RunStateError(
+                f"{action}: run {self.run_id!r} is active in another process, which this one was"
+                " forked from"
+            )
+            raise hint(problem, "return paths from a worker process and log them in the step")
+
+    def check_open(self, action: str) -> None:
+        """Refuse what comes too late; called under the lock, since the end takes it, too.
+
+        Raises
+        ------
+        NoActiveRun
+        """
+        if not self.is_open:
+            raise hint(NoActiveRun(action), f"run {self.run_id!r} has ended in the meantime")
 
     def document(self) -> RunDocument:
         """Return everything that is known of the run now."""
@@ -219,6 +253,8 @@ class ActiveRun:
 
 _stack: ContextVar[tuple[ActiveRun, ...]] = ContextVar("consist_active_runs", default=())
 _process: dict[int, ActiveRun] = {}
+# One lock, to be held over a fork; entered again where a finalizer ends a run meanwhile.
+_lock = threading.RLock()
 
 
 class ActiveRuns:
@@ -226,11 +262,10 @@ class ActiveRuns:
 
     def __init__(self) -> None:
         self._open: dict[int, ActiveRun] = {}
-        self._lock = threading.Lock()
 
     def push(self, run: ActiveRun) -> None:
         """Make ``run`` the active one of this thread or task."""
-        with self._lock:
+        with _lock:
             self._open[id(run)] = run
             _process[id(run)] = run
         _stack.set((*_alive(), run))
@@ -238,19 +273,19 @@ class ActiveRuns:
     def pop(self, run: ActiveRun) -> None:
         """Take ``run`` out, wherever it was begun."""
         run.is_open = False
-        with self._lock:
+        with _lock:
             self._open.pop(id(run), None)
             _process.pop(id(run), None)
-        _stack.set(tuple(other for other in _stack.get() if other is not run))
+        _stack.set(_alive())
 
     @contextmanager
     def inside(self, run: ActiveRun) -> Generator[None]:
         """Let the block belong to ``run``, wherever it stands."""
-        token = _stack.set((*_alive(), run))
+        _stack.set((*_alive(), run))
         try:
             yield
-        finally:
-            _stack.reset(token)
+        finally:  # not by a token: a generator may be closed in another context
+            _stack.set(_without_last(run))
 
     def abandon(self) -> None:
         """Put every open run out of reach; nobody will end them any more."""
@@ -264,13 +299,30 @@ class ActiveRuns:
                 return run
         return None
 
-    def find(self) -> ActiveRun | None:
+    def guess(self) -> ActiveRun | None:
         """Return the run that code here belongs to, or ``None`` if there is no telling."""
-        own = self.own()
-        if own is not None:
-            return own
-        candidates = self._candidates()
-        return candidates[0] if len(candidates) == 1 else None
+        found = self.own() or _only(self._candidates())
+        return found if found is not None and found.is_here else None
+
+    def find(self, action: str) -> ActiveRun | None:
+        """Return the run that code here belongs to, or ``None`` if none is open.
+
+        Raises
+        ------
+        NoActiveRun
+            Naming the candidates, if several runs could be meant.
+        RunStateError
+            If it is the run of another process.
+        """
+        found = self.own()
+        if found is None:
+            candidates = self._candidates()
+            if len(candidates) > 1:
+                raise _ambiguous(action, candidates)
+            found = _only(candidates)
+        if found is not None:
+            found.check_here(action)
+        return found
 
     def require(self, action: str) -> ActiveRun:
         """Return the run that code here belongs to.
@@ -278,36 +330,81 @@ class ActiveRuns:
         Raises
         ------
         NoActiveRun
-            Naming the candidates, if several runs could be meant.
+            If there is none, or naming the candidates, if several runs could be meant.
+        RunStateError
+            If it is the run of another process.
         """
-        found = self.find()
+        found = self.find(action)
         if found is None:
-            raise NoActiveRun(action, tuple(run.run_id for run in self._candidates()))
+            raise NoActiveRun(action)
         return found
+
+    def to_end(self) -> ActiveRun | None:
+        """Return the run that ``end_run`` means: one that was begun by hand, if there is one.
+
+        Raises
+        ------
+        NoActiveRun
+            Naming the candidates, if several runs could be meant.
+        RunStateError
+            If it is the run of another process.
+        """
+        own = self.own()
+        if own is None or own.is_header:
+            manual = [run for run in self if run.is_manual and run.is_here]
+            if len(manual) > 1:
+                problem = NoActiveRun("end_run", tuple(run.run_id for run in manual))
+                raise hint(problem, "say which one: end_run(run_id=...)")
+            if manual:
+                return manual[0]
+        return self.find("end_run")
 
     def by_id(self, run_id: str) -> ActiveRun | None:
         """Return the open run with this recorded or asked-for id; first those of this thread."""
-        with self._lock:
-            runs = list(self._open.values())
         own = (run for run in reversed(_stack.get()) if run.is_open and id(run) in self._open)
-        for run in (*own, *runs):
+        for run in (*own, *self):
             if run_id in {run.record.id, run.record.requested_id}:
                 return run
         return None
 
     def __iter__(self) -> Iterator[ActiveRun]:
-        with self._lock:
+        with _lock:
             return iter(list(self._open.values()))
 
     def _candidates(self) -> list[ActiveRun]:
-        with self._lock:
-            runs = list(self._open.values())
-        steps = [run for run in runs if not run.is_header]
-        return steps or runs
+        return _could_be_meant(list(self))
+
+
+def _could_be_meant(runs: list[ActiveRun]) -> list[ActiveRun]:
+    """Return the open runs that code elsewhere could mean; a header only where nothing else is."""
+    here = [run for run in runs if run.is_here] or runs
+    return [run for run in here if not run.is_header] or here
+
+
+def _only(runs: list[ActiveRun]) -> ActiveRun | None:
+    return runs[0] if len(runs) == 1 else None
+
+
+def _ambiguous(action: str, candidates: list[ActiveRun]) -> NoActiveRun:
+    problem = NoActiveRun(action, tuple(run.run_id for run in candidates))
+    return hint(
+        problem,
+        "on a thread of your own, use the context of the run (inject_context=True), or start the"
+        " thread's work with contextvars.copy_context().run",
+    )
 
 
 def _alive() -> tuple[ActiveRun, ...]:
     return tuple(run for run in _stack.get() if run.is_open)
+
+
+def _without_last(run: ActiveRun) -> tuple[ActiveRun, ...]:
+    """Return the stack of this context without the innermost mention of a run."""
+    stack = _alive()
+    for at in reversed(range(len(stack))):
+        if stack[at] is run:
+            return stack[:at] + stack[at + 1 :]
+    return stack
 
 
 def own_innermost() -> ActiveRun | None:
@@ -318,11 +415,37 @@ def own_innermost() -> ActiveRun | None:
     return None
 
 
+def _meant_anywhere() -> list[ActiveRun]:
+    with _lock:
+        runs = list(_process.values())
+    return _could_be_meant(runs)
+
+
 def innermost() -> ActiveRun | None:
     """Return the innermost run of any tracker that code here belongs to."""
+    return own_innermost() or _only(_meant_anywhere())
+
+
+def workspace_in_reach() -> Any:
+    """Return the tracker of the innermost run, or the one that all open runs share, or ``None``."""
     own = own_innermost()
     if own is not None:
-        return own
-    open_runs = list(_process.values())
-    steps = [run for run in open_runs if not run.is_header] or open_runs
-    return steps[0] if len(steps) == 1 else None
+        return own.workspace
+    found = {id(run.workspace): run.workspace for run in _meant_anywhere()}
+    return next(iter(found.values())) if len(found) == 1 else None
+
+
+# ---------------------------------------------------------------- forks
+
+
+def _begin_anew() -> None:
+    """Let go, in a forked child, of what other threads of the parent may have held."""
+    _lock.release()
+    for run in _process.values():
+        run.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_begin_anew
+    )

@@ -10,12 +10,13 @@ import inspect
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from consist import artifacts
-from consist.active import ActiveRun, innermost, own_innermost
+from consist.active import ActiveRun, innermost, own_innermost, workspace_in_reach
 from consist.errors import NoTracker, WrongType, a_kind, hint
 from consist.lazily import LazyRoom, LazyVerb
 from consist.runs import folders, frames, lifecycle, outputs
@@ -55,9 +56,17 @@ R = TypeVar("R")
 
 # ---------------------------------------------------------------- the tracker in reach
 
-_used: ContextVar[tuple[Workspace, ActiveRun | None] | None] = ContextVar(
-    "consist_tracker", default=None
-)
+
+@dataclass(eq=False)
+class _Use:
+    """A block of :func:`use_tracker`, and the run that it stands in."""
+
+    tracker: Workspace
+    run: ActiveRun | None
+    is_open: bool = True
+
+
+_used: ContextVar[tuple[_Use, ...]] = ContextVar("consist_tracker", default=())
 _default: Workspace | None = None
 
 
@@ -67,11 +76,17 @@ def use_tracker(tracker: Tracker) -> Generator[Tracker]:
 
     A run that is begun inside the block, of whatever tracker, comes before it.
     """
-    token = _used.set((_checked(tracker), own_innermost()))
+    use = _Use(_checked(tracker), own_innermost())
+    _used.set((*_in_use(), use))
     try:
         yield tracker
-    finally:
-        _used.reset(token)
+    finally:  # not by a token: a generator may be closed in another context
+        use.is_open = False
+        _used.set(_in_use())
+
+
+def _in_use() -> tuple[_Use, ...]:
+    return tuple(use for use in _used.get() if use.is_open)
 
 
 def set_current_tracker(tracker: Tracker | None) -> Tracker | None:
@@ -103,22 +118,20 @@ def current_run() -> Run | None:
 def _reach(tracker: Workspace | None, action: str) -> Workspace:
     """Return the tracker that is meant: the innermost of active runs and ``use_tracker``.
 
-    Code on a thread of its own, with neither, means the default tracker, else that of the only
-    open run of the process.
+    Code on a thread of its own, with neither, means the default tracker, else the one that all
+    open runs of the process share.
     """
     if tracker is not None:
         return _checked(tracker)
-    own, used = own_innermost(), _used.get()
-    if used is not None and (own is None or own is used[1]):
-        return used[0]
+    own, used = own_innermost(), _in_use()
+    if used and (own is None or own is used[-1].run):
+        return used[-1].tracker
     if own is not None:
         return own.workspace
-    if _default is not None:
-        return _default
-    elsewhere = innermost()
-    if elsewhere is None:
+    found = _default or workspace_in_reach()
+    if found is None:
         raise hint(NoTracker(action), "with consist.use_tracker(tracker): ...")
-    return elsewhere.workspace
+    return found
 
 
 def _checked(tracker: Workspace) -> Workspace:

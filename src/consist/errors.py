@@ -56,6 +56,7 @@ note (:meth:`BaseException.add_note`), which tracebacks and the command line pri
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 _E = TypeVar("_E", bound=BaseException)
@@ -71,6 +72,15 @@ def a_kind(value: object) -> str:
     """Return what kind of thing a value is, with its article: ``an int``, ``a DataFrame``."""
     name = type(value).__name__
     return f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
+
+
+_SHOWN = 20
+
+
+def some_of(names: Sequence[object]) -> str:
+    """Return names for a message; of many, the first, and how many there are besides."""
+    more = len(names) - _SHOWN
+    return ", ".join(map(str, names[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
 
 class ConsistError(Exception):
@@ -142,7 +152,7 @@ class AmbiguousOutput(UsageError):
     def __str__(self) -> str:
         if not self.keys:
             return f"run {self.run_id!r} has no outputs"
-        return f"run {self.run_id!r} has several outputs: {', '.join(self.keys)}"
+        return f"run {self.run_id!r} has several outputs: {some_of(self.keys)}"
 
 
 class NoSingleMatch(UsageError):
@@ -327,7 +337,7 @@ class UnknownKey(ConsistError, KeyError):
         self.key, self.where, self.known = key, where, known
 
     def __str__(self) -> str:
-        known = ", ".join(self.known) if self.known else "none"
+        known = some_of(self.known) or "none"
         return f"no {self.key!r} in {self.where}; known keys: {known}"
 
 

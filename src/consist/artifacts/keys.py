@@ -28,7 +28,7 @@ def check_key(key: object) -> str:
         raise hint(problem, "use 1 to 256 letters, digits, and _ . : / - after the first")
     if ".." in key or "//" in key:
         raise InvalidKey(key, "contains '..' or '//'")
-    return key
+    return key if type(key) is str else str.__str__(key)  # of an enum or numpy text, the text
 
 
 def key_from(text: str) -> str:

@@ -138,7 +138,7 @@ def _has_rows(ws: Workspace, record: ArtifactRecord, fallback: str) -> bool:
 
 
 def _may_use_rows(ws: Workspace, record: ArtifactRecord, fallback: str) -> bool:
-    run = ws.active.find()
+    run = ws.active.guess()
     return fallback == "always" or (run is not None and record.id in run.inputs)
 
 

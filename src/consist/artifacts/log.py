@@ -308,6 +308,7 @@ def log_all(
         Acknowledge them at once; not needed right before the run's own record is written.
     """
     with run.lock:
+        run.check_open(f"logging an {direction}")
         kept = [cached(ws, run, item, direction) for item in items]
         files = [i for i, k in zip(items, kept, strict=True) if k is None and isinstance(i, Named)]
         described = iter(describe(ws, run, files, direction))

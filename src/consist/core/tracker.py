@@ -267,7 +267,7 @@ run_subdir_fn, allow_external_paths, code_identity
     @property
     def is_cached(self) -> bool:
         """Whether the active run is a cache hit; false where none is active."""
-        run = self.active.find()
+        run = self.active.find("is_cached")
         return run is not None and run.hit is not None
 
     @property

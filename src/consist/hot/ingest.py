@@ -179,7 +179,7 @@ def _refuse_schema(ws: Workspace, record: ArtifactRecord, schema: object) -> Non
 def _owner(ws: Workspace, record: ArtifactRecord, run: object) -> _Owner:
     """Return the run to tag rows with: the one given, the active one, the one that produced."""
     if run is None:
-        active = ws.active.find()
+        active = ws.active.guess()
         run_id = record.run_id if active is None else active.run_id
     else:
         run_id = getattr(run, "id", None)

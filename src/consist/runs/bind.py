@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import types
-import typing
 import weakref
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,15 +14,14 @@ from consist.artifacts.verify import verified_path
 from consist.errors import UsageError, hint
 from consist.execution import PreparedCall
 from consist.models.record import ArtifactRecord
+from consist.runs.annotations import kind_of
 from consist.runs.arguments import RunRequest
 from consist.types import is_mapping
 
 if TYPE_CHECKING:
     from consist.workspace import Workspace
 
-_CONTEXT = "_consist_ctx"
-_PATH_NAMES = frozenset({"Path", "pathlib.Path", "PurePath", "pathlib.PurePath"})
-_ARTIFACT_NAMES = frozenset({"Artifact", "consist.Artifact"})
+_CONTEXT, _SHORT_CONTEXT = "_consist_ctx", "ctx"
 
 
 class Parameters(msgspec.Struct, frozen=True):
@@ -58,8 +54,6 @@ def parameters_of(fn: Callable[..., Any]) -> Parameters:
 
 def _inspect(fn: Callable[..., Any]) -> Parameters:
     try:
-        signature = inspect.signature(fn, eval_str=True)
-    except (NameError, AttributeError, SyntaxError, TypeError):
         signature = inspect.signature(fn)
     except ValueError:  # a builtin without a signature
         return Parameters({}, (), takes_any=True)
@@ -71,42 +65,12 @@ def _inspect(fn: Callable[..., Any]) -> Parameters:
         if parameter.kind is parameter.VAR_KEYWORD:
             takes_any = True
         elif parameter.kind is not parameter.VAR_POSITIONAL:
-            kinds[name] = _kind(parameter.annotation)
+            kinds[name] = kind_of(parameter.annotation, fn)
             if parameter.default is parameter.empty:
                 required.append(name)
             if parameter.kind is parameter.POSITIONAL_ONLY:
                 positional[name] = parameter.default
     return Parameters(kinds, tuple(required), takes_any, positional)
-
-
-def _kind(annotation: Any) -> str:
-    """Return how a parameter wants its input: ``path``, ``artifact``, ``context`` or ``any``."""
-    kinds = {_kind(part) for part in _alternatives(annotation)}
-    if kinds:
-        return kinds.pop() if len(kinds) == 1 else "any"
-    if isinstance(annotation, str):
-        name = (
-            annotation.replace(" ", "").removesuffix("|None").removeprefix("Optional[").strip("]")
-        )
-    else:
-        name = getattr(annotation, "__name__", "")
-        if inspect.isclass(annotation) and issubclass(annotation, Path):
-            return "path"
-    if name in _PATH_NAMES:
-        return "path"
-    if name in _ARTIFACT_NAMES:
-        return "artifact"
-    return "context" if name in {"RunContext", "consist.RunContext"} else "any"
-
-
-def _alternatives(annotation: Any) -> list[Any]:
-    """Return what a union or ``Annotated`` is made of, without the ``None`` and ``str`` in it."""
-    origin = typing.get_origin(annotation)
-    if origin is typing.Annotated:
-        return [annotation.__origin__]
-    if origin in {typing.Union, types.UnionType}:
-        return [part for part in typing.get_args(annotation) if part not in {type(None), str}]
-    return []
 
 
 def binding_plan(request: RunRequest) -> dict[str, str]:
@@ -124,6 +88,41 @@ def binding_plan(request: RunRequest) -> dict[str, str]:
     return plan
 
 
+def context_parameters(fn: Callable[..., Any], asked: bool | str) -> tuple[str, ...]:
+    """Return which parameters receive the run context.
+
+    The one that is named; else ``_consist_ctx``; else those annotated ``RunContext``; else
+    ``ctx``; else ``_consist_ctx`` among the ``**kwargs``.
+
+    Raises
+    ------
+    UsageError
+        If the function has none of them.
+    """
+    if asked is False:
+        return ()
+    parameters = parameters_of(fn)
+    if isinstance(asked, str):
+        if parameters.accepts(asked):
+            return (asked,)
+        raise UsageError(f"inject_context={asked!r}: the function has no such parameter")
+    annotated = tuple(name for name, kind in parameters.kinds.items() if kind == "context")
+    for names in ((_CONTEXT,), annotated, (_SHORT_CONTEXT,)):
+        if names and all(name in parameters.kinds for name in names):
+            return names
+    if parameters.takes_any:
+        return (_CONTEXT,)
+    problem = UsageError("inject_context=True: the function has no parameter for the run context")
+    raise hint(problem, "call it _consist_ctx or ctx, annotate one as RunContext, or name it")
+
+
+def _check_free(contexts: tuple[str, ...], given: Collection[str]) -> None:
+    twice = [name for name in contexts if name in given]
+    if twice:
+        problem = UsageError(f"{twice[0]}: both the run context and an input or runtime argument")
+        raise hint(problem, "name another parameter for it: inject_context='name'")
+
+
 def bind(
     ws: Workspace,
     request: RunRequest,
@@ -132,8 +131,9 @@ def bind(
 ) -> PreparedCall:
     """Return the call with its arguments.
 
-    A parameter takes its value from the first of: the input of its name, ``runtime_kwargs``, the
-    top-level config key of its name, the whole config for one called ``config``, its own default.
+    A parameter takes its value from the first of: the run context, where that is asked for, the
+    input of its name, ``runtime_kwargs``, the top-level config key of its name, the whole config
+    for one called ``config``, its own default.
 
     Raises
     ------
@@ -142,18 +142,20 @@ def bind(
     """
     assert request.fn is not None  # noqa: S101 - checked with the request
     plan = binding_plan(request)
+    parameters = parameters_of(request.fn)
+    contexts = context_parameters(request.fn, request.inject_context)
+    _check_free(contexts, (*plan, *request.runtime_kwargs))
     twice = plan.keys() & request.runtime_kwargs.keys()
     if twice:
         names = ", ".join(sorted(twice))
         problem = UsageError(f"{names}: both a bound input and a runtime argument")
         raise hint(problem, "use input_binding='none' to pass the value yourself")
-    parameters = parameters_of(request.fn)
     arguments: dict[str, Any] = {
         name: _value(ws, named[name], how) for name, how in plan.items() if name in named
     }
     arguments.update(request.runtime_kwargs)
+    arguments.update(dict.fromkeys(contexts, context))
     _fill_from_config(arguments, parameters, request.config)
-    _inject(arguments, parameters, request.inject_context, context)
     _check_complete(request, parameters, arguments)
     args = tuple(arguments.pop(n, default) for n, default in parameters.positional.items())
     return PreparedCall(request.fn, arguments, args, time_limit=request.time_limit)
@@ -193,22 +195,6 @@ def _field_names(model: type[Any]) -> frozenset[str]:
     if fields is None:
         fields = getattr(model, "__dataclass_fields__", None)
     return frozenset(fields or ())
-
-
-def _inject(
-    arguments: dict[str, Any], parameters: Parameters, asked: bool | str, context: object
-) -> None:
-    if isinstance(asked, str):
-        arguments[asked] = context
-        return
-    if not asked:
-        return
-    if parameters.accepts(_CONTEXT):
-        arguments[_CONTEXT] = context
-        return
-    for name, kind in parameters.kinds.items():
-        if (kind == "context" or name == "ctx") and name not in arguments:
-            arguments[name] = context
 
 
 def _check_complete(

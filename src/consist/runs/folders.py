@@ -27,12 +27,14 @@ def run_artifact_dir(ws: Workspace, run: Any = None) -> Path:
     ------
     ValueError
         If the folder would lie outside ``run_dir`` without ``allow_external_paths``.
+    RuntimeError
+        If several runs are open and any of them could be meant.
     """
     if run is not None:
         if not hasattr(run, "to_record"):
             raise WrongType(f"run is {a_kind(run)}, not a Run")
         return folder_of(ws, run.to_record(), allow_external=ws.allow_external_paths)
-    active = ws.active.find()
+    active = ws.active.find("the folder of the run")
     return ws.files.places.outputs if active is None else artifact_dir_of(ws, active)
 
 

@@ -87,7 +87,7 @@ def running(ws: Workspace, run: ActiveRun) -> Generator[None]:
         _start(ws, run)
         yield
     except BaseException as error:
-        if run.is_open:
+        if run.is_open and run.is_here:  # a forked child that exits does not end it
             close_run(ws, run, status_after(error), error)
         raise
 
@@ -316,6 +316,7 @@ def log_meta(ws: Workspace, **kwargs: Any) -> None:
     values = {key: plain(value, f"meta[{key!r}]") for key, value in kwargs.items()}
     check_meta({**_users_meta(run), **values}, ws.settings)
     with run.lock:
+        run.check_open("log_meta")
         run.record = replace(run.record, meta={**run.record.meta, **values}, updated_at=now())
         if run.persisted and not run.is_adopted:
             ws.store.amend(RowEvent(run.record))

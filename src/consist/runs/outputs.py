@@ -333,7 +333,7 @@ def capture_outputs(
     Raises
     ------
     RuntimeError
-        Outside an active run.
+        Outside an active run, or if it ends before the block.
     """
     run = ws.active.require("capture_outputs")
     for what, value in {"directory": directory, "pattern": pattern}.items():
@@ -343,6 +343,15 @@ def capture_outputs(
     result = OutputCapture([])
     try:
         yield result
-    finally:
-        records = log_all(ws, run, _captured(capture), "output")
-        result.artifacts.extend(ws.artifact_of(record) for record in records)
+    except BaseException:
+        try:
+            result.artifacts.extend(_log_captured(ws, run, capture))
+        except Exception as error:  # noqa: BLE001 - anything here would hide the block's own error
+            logger.warning("[Consist] captured outputs of run %r: %s", run.run_id, error)
+        raise
+    result.artifacts.extend(_log_captured(ws, run, capture))
+
+
+def _log_captured(ws: Workspace, run: ActiveRun, capture: DirectoryCapture) -> list[Artifact]:
+    run.check_open("capture_outputs")
+    return [ws.artifact_of(record) for record in log_all(ws, run, _captured(capture), "output")]

@@ -19,7 +19,7 @@ from consist.cache.hydrate import check_request
 from consist.errors import NotSupportedYet, UsageError, WrongType, a_kind, hint
 from consist.runs import declared
 from consist.runs.arguments import CachePlan, RunArguments, RunRequest
-from consist.runs.bind import parameters_of
+from consist.runs.bind import context_parameters, parameters_of
 from consist.step import (
     NO_STEP,
     StepContext,
@@ -243,9 +243,12 @@ def _context_name(
     asked = options.inject_context
     if asked is None:
         asked = step.resolve("inject_context", context)
-    if isinstance(asked, str) and fn is not None and not parameters_of(fn).accepts(asked):
-        raise UsageError(f"inject_context={asked!r}: the function has no such parameter")
-    return False if asked is None else asked
+    asked = False if asked is None else asked
+    if not isinstance(asked, bool | str):
+        raise WrongType(f"inject_context={asked!r} is neither a bool nor the name of a parameter")
+    if fn is not None:
+        context_parameters(fn, asked)
+    return asked
 
 
 def _cache_plan(

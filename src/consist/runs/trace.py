@@ -298,8 +298,17 @@ _FIELD_KEYWORDS = (
 _ENDS = ("completed", "failed", "interrupted")
 
 
-def end_run(ws: Workspace, status: str = "completed", error: BaseException | None = None) -> Run:
+def end_run(
+    ws: Workspace,
+    status: str = "completed",
+    error: BaseException | None = None,
+    *,
+    run_id: str | None = None,
+) -> Run:
     """End the run that :func:`begin_run` began: write its record and tell the hooks.
+
+    It may have begun on another thread or task: the only open run that was begun by hand is
+    meant then.
 
     Parameters
     ----------
@@ -307,6 +316,8 @@ def end_run(ws: Workspace, status: str = "completed", error: BaseException | Non
         ``"completed"``, ``"failed"`` or ``"interrupted"``.
     error : Exception, optional
         What went wrong; its message and traceback go into the metadata.
+    run_id : str, optional
+        Which run, by the id that was asked for or recorded, where several are open.
 
     Returns
     -------
@@ -316,14 +327,15 @@ def end_run(ws: Workspace, status: str = "completed", error: BaseException | Non
     Raises
     ------
     RuntimeError
-        If no run was ever begun, or the active one ends with its function or block.
+        If no run was ever begun, the active one ends with its function or block, or several could
+        be meant.
     ValueError
         If the status is unknown.
     """
     check_option("status", status, _ENDS)
-    run = ws.active.find()
+    run = ws.active.to_end() if run_id is None else _open_run(ws, run_id)
     if run is None or run.is_header:
-        return _ended_before(ws)
+        return _ended_before(ws, run_id)
     if error is not None and not isinstance(cast("object", error), BaseException):
         raise hint(WrongType(f"error={error!r} is no exception"), "pass the exception itself")
     if not run.is_manual:
@@ -332,9 +344,20 @@ def end_run(ws: Workspace, status: str = "completed", error: BaseException | Non
     return _document_entity(close_run(ws, run, status, error))
 
 
-def _ended_before(ws: Workspace) -> Run:
+def _open_run(ws: Workspace, run_id: str) -> ActiveRun | None:
+    run = ws.active.by_id(run_id)
+    if run is not None:
+        run.check_here("end_run")
+    return run
+
+
+def _ended_before(ws: Workspace, run_id: str | None) -> Run:
     document: RunDocument | None = ws.memory.get("ended_run")
-    if document is None or document is not ws.memory.get("last_run"):
+    if run_id is not None:
+        if document is None or run_id not in {document.run.id, document.run.requested_id}:
+            open_runs = tuple(run.run_id for run in ws.active if run.is_manual)
+            raise NoActiveRun(f"end_run(run_id={run_id!r})", open_runs)
+    elif document is None or document is not ws.memory.get("last_run"):
         raise NoActiveRun("end_run")
     logger.warning("[Consist] run %r has ended already", document.run.id)
     return _document_entity(document)
@@ -397,7 +420,7 @@ def cached_artifacts(ws: Workspace, direction: str = "output") -> dict[str, Arti
         Which side.
     """
     check_option("direction", direction, ("input", "output"))
-    run = ws.active.find()
+    run = ws.active.find("cached_artifacts")
     if run is None or run.hit is None:
         return {}
     records = run.hit.outputs if direction == "output" else run.hit.inputs

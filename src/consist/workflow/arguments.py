@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 import msgspec
 
 from consist.artifacts.facets import facet_source, plain_mapping
-from consist.errors import WrongType, a_kind, hint
+from consist.errors import WrongType, hint
 from consist.runs.arguments import RunArguments
 from consist.runs.declared import config_of, description_of, label, listed, tags_of, whole
 from consist.step import StepContext, StepDefinition, render_name
@@ -23,7 +23,6 @@ from consist.types import (
     OutputPolicyOptions,
     check_option,
 )
-from consist.workflow.coupler import Coupler
 from consist.workflow.joining import HEADER_TAG
 
 P = ParamSpec("P")
@@ -101,14 +100,6 @@ def _check_options(options: Mapping[str, Any]) -> None:
         if name in _OF_STEPS:
             error = WrongType(f"scenario() got an unexpected keyword argument {name!r}")
             raise hint(error, _REMEDIES.get(name, "it is an option of steps: give it to sc.run"))
-
-
-def checked_coupler(coupler: object) -> Coupler | None:
-    """Return a coupler or nothing."""
-    if coupler is None or isinstance(coupler, Coupler):
-        return coupler
-    problem = WrongType(f"coupler is {a_kind(coupler)}, not a Coupler")
-    raise hint(problem, "write coupler=consist.Coupler(), or leave it out")
 
 
 def required_keys(keys: Any) -> list[str]:

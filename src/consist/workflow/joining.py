@@ -8,21 +8,21 @@ many ask at once.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, ItemsView, KeysView, ValuesView
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from consist.active import ActiveRun
-from consist.errors import UnknownKey, UsageError, hint
-from consist.models.record import NULL, ArtifactRecord, RunDocument
+from consist.errors import UsageError, hint
+from consist.models.record import NULL, RunDocument
 from consist.runs.arguments import RunRequest
 from consist.runs.ids import now
 from consist.runs.lifecycle import adopted, new_run, running, stored_config
 from consist.store.claims import Claim, attempt_id
 from consist.store.joint import JointState
 from consist.workflow.blocks import BlockEnd, logged_meta, opener_is_gone, record_end
-from consist.workflow.coupler import Coupler
+from consist.workflow.shelf import Others, Unmade
 
 if TYPE_CHECKING:
     from consist.models.artifact import Artifact
@@ -149,15 +149,16 @@ class JoinedBlock:
         """The inputs of the scenario when the block joined."""
         return {a.key: self._workspace.artifact_of(a) for a in self._header.inputs}
 
-    def coupler_like(self, other: Coupler) -> JoinedCoupler:
-        """Return a coupler that knows what others put out, and expects what another one does."""
+    @property
+    def others(self) -> Others:
+        """What other blocks have put out: the latest output of completed steps under each key."""
         ws, run_id = self._workspace, self.run.run_id
-        return JoinedCoupler(
-            ws.files.mounts.resolve_uri,
-            lambda: ws.store.artifacts_of_scenario(run_id),
-            ws.artifact_of,
-            like=other,
-        )
+
+        def ask() -> dict[str, Unmade]:
+            found = ws.store.artifacts_of_scenario(run_id)
+            return {record.key: Unmade(record, partial(ws.artifact_of, record)) for record in found}
+
+        return Others(ask)
 
     def leave(self, failure: dict[str, Any] | None, sweeps: list[dict[str, Any]]) -> None:
         """End the block: tell the header how it went."""
@@ -174,96 +175,3 @@ class JoinedBlock:
             outputs=tuple(run.outputs.values()),
         )
         record_end(self._workspace, self._header, end)
-
-
-# ---------------------------------------------------------------- coupler
-
-
-class JoinedCoupler(Coupler):
-    """A coupler that also knows what other blocks of the scenario have put out.
-
-    A key that this block has not set stands for the latest artifact that a completed step of the
-    attempt recorded under it. The database is asked when such a key is first used, and not again
-    for a key that was found.
-
-    Parameters
-    ----------
-    resolve : callable
-        As for :class:`Coupler`.
-    ask : callable
-        Returns the latest artifact of each key.
-    make : callable
-        Returns the documented object of a record.
-    like : Coupler
-        One whose declared outputs are expected here as well.
-    """
-
-    def __init__(
-        self,
-        resolve: Callable[[str], str],
-        ask: Callable[[], list[ArtifactRecord]],
-        make: Callable[[ArtifactRecord], Any],
-        *,
-        like: Coupler,
-    ) -> None:
-        super().__init__(resolve)
-        self._declared, self._warn_undefined = like._declared, like._warn_undefined  # noqa: SLF001
-        self._ask, self._make = ask, make
-        self._others: dict[str, ArtifactRecord] = {}
-
-    def _learn(self) -> None:
-        for record in self._ask():
-            self._others.setdefault(record.key, record)
-
-    def _other(self, key: str) -> ArtifactRecord | None:
-        if key not in self._others:
-            self._learn()
-        return self._others.get(key)
-
-    def holds(self, key: str) -> bool:
-        """Whether this block has set ``key``."""
-        return super().__contains__(key)
-
-    def record(self, key: str) -> Any:
-        """Return what is stored under ``key``, as a record where there is one."""
-        other = None if self.holds(key) else self._other(key)
-        return super().record(key) if other is None else other
-
-    def get(self, key: str) -> Any:
-        """Return the value for ``key``, or ``None``."""
-        if self.holds(key):
-            return super().get(key)
-        other = self._other(key)
-        return None if other is None else self._make(other)
-
-    def require(self, key: str) -> Any:
-        """Return the value for ``key``.
-
-        Raises
-        ------
-        KeyError
-            Naming the keys that are set, here or by other blocks.
-        """
-        found = self.get(key)
-        if found is None:
-            raise UnknownKey(key, "the coupler", tuple({**self._others, **self._values}))
-        return found
-
-    def keys(self) -> KeysView[str]:
-        """Return the keys that are set, here or by other blocks."""
-        self._learn()
-        return {**self._others, **self._values}.keys()
-
-    def items(self) -> ItemsView[str, Any]:
-        """Return keys and values."""
-        return {key: self.get(key) for key in self.keys()}.items()
-
-    def values(self) -> ValuesView[Any]:
-        """Return the values."""
-        return dict(self.items()).values()
-
-    def __contains__(self, key: object) -> bool:
-        return super().__contains__(key) or (isinstance(key, str) and self._other(key) is not None)
-
-    def __len__(self) -> int:
-        return len(self.keys())

@@ -6,12 +6,14 @@ import inspect
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
 from consist.active import ActiveRun
+from consist.artifacts.items import local_path
 from consist.artifacts.log import log_artifact
 from consist.errors import OutputMissing, RunStateError, WrongType, a_kind, hint
 from consist.identity import plain
@@ -38,13 +40,12 @@ from consist.types import (
 )
 from consist.workflow.arguments import (
     StepDefaults,
-    checked_coupler,
     header_arguments,
     name_may_come_first,
     required_keys,
 )
 from consist.workflow.blocks import BlockEnd, failure_of, record_end
-from consist.workflow.coupler import Coupler
+from consist.workflow.coupler import Coupler, coupler_of
 from consist.workflow.inputs import StepInputs
 from consist.workflow.joining import HEADER_TAG, JoinedBlock, open_or_join
 from consist.workflow.points import PointOptions, points_of
@@ -136,7 +137,7 @@ def scenario(
     context = ScenarioContext(
         ws,
         header_arguments(name, config, tags, model, kwargs),
-        coupler=checked_coupler(coupler),
+        coupler=coupler,
         defaults=StepDefaults.checked(
             step_cache_hydration, name_template, cache_epoch, step_tags, step_facet
         ),
@@ -165,7 +166,7 @@ class ScenarioContext:
         defaults: StepDefaults,
         joins: bool,
     ) -> None:
-        self.coupler = Coupler(workspace.files.mounts.resolve_uri) if coupler is None else coupler
+        self.coupler: Coupler = coupler_of(coupler, partial(local_path, workspace))
         self._workspace, self._arguments, self._defaults = workspace, header, defaults
         self._joins = joins and workspace.keeps
         self._has_own_coupler = coupler is None
@@ -207,7 +208,7 @@ class ScenarioContext:
         self._run.listeners.append(self._sync)
         self._inputs.update(joined.inputs)
         if self._has_own_coupler:
-            self.coupler = joined.coupler_like(self.coupler)
+            self.coupler.learn_from(joined.others)
 
     def __exit__(
         self,
@@ -295,7 +296,7 @@ class ScenarioContext:
             raise RunStateError("cannot add an input: a step of the scenario has begun")
         artifact = log_artifact(self._workspace, path, key, "input", **kwargs)
         self._inputs[key] = artifact
-        self.coupler.set(key, artifact)
+        self.coupler.add_input(key, artifact)
         return artifact
 
     # ------------------------------------------------------------ expectations
