@@ -77,6 +77,8 @@ class ActiveRun:
         Whether anything is written; not in cache mode ``readonly``.
     is_header : bool
         Whether it is the header of a scenario, under which other runs are active.
+    is_adopted : bool
+        Whether its document is recorded elsewhere, so that only what is logged is written here.
     is_manual : bool
         Whether ``end_run`` ends it.
     listeners : list of callable
@@ -107,6 +109,7 @@ class ActiveRun:
     executed: dict[str, Any] = field(default_factory=dict[str, Any])
     persisted: bool = True
     is_header: bool = False
+    is_adopted: bool = False
     is_manual: bool = False
     is_open: bool = True
     cache_options: ActiveRunCacheOptions = field(default_factory=ActiveRunCacheOptions)

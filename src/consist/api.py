@@ -22,6 +22,7 @@ from consist.lazily import LazyRoom, LazyVerb
 from consist.runs import folders, frames, lifecycle, outputs
 from consist.runs import run as _run
 from consist.runs import trace as _trace
+from consist.runs.declared import flag
 from consist.types import (
     CacheOptions,
     ExecutionOptions,
@@ -233,30 +234,44 @@ trace = on_current(_trace.trace)
 start_run = on_current(_trace.start_run)
 
 
-def scenario(
-    name: str, *args: Any, enabled: bool = True, tracker: Tracker | None = None, **kwargs: Any
-) -> ScenarioContext:
-    """Return a context manager that groups steps, as ``Tracker.scenario`` does.
+def _scenario_on_current() -> Callable[..., ScenarioContext]:
+    verb = _scenario.scenario
 
-    Parameters
-    ----------
-    name, *args, **kwargs
-        As for ``Tracker.scenario``.
+    def call(
+        *args: Any, enabled: bool = True, tracker: Tracker | None = None, **kwargs: Any
+    ) -> ScenarioContext:
+        if flag("enabled", enabled):
+            return verb(_reach(tracker, "scenario"), *args, **kwargs)
+        from consist.noop import create_tracker
+
+        try:
+            run_dir = _reach(tracker, "scenario").run_dir
+        except NoTracker:
+            run_dir = Path("runs")
+        return verb(create_tracker(enabled=False, run_dir=run_dir), *args, **kwargs)
+
+    call = wraps(verb)(call)
+    signature = _with_tracker(inspect.signature(verb))
+    switch = inspect.Parameter("enabled", inspect.Parameter.KEYWORD_ONLY, default=True)
+    parameters = list(signature.parameters.values())
+    at = list(signature.parameters).index("tracker")
+    call.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*parameters[:at], switch, *parameters[at:]]
+    )
+    before, rest, after = (verb.__doc__ or "").partition("    **kwargs : Any")
+    call.__doc__ = f"{before}{_OF_THE_MODULE}{rest}{after}"
+    return call
+
+
+_OF_THE_MODULE = """\
     enabled : bool, default True
         Whether to track; if not, the steps run under a :class:`~consist.noop.NoopTracker` whose
         run folder is that of the tracker in reach, or ``./runs``.
     tracker : Tracker, optional
         By default the one in reach.
-    """
-    if enabled:
-        return _scenario.scenario(_reach(tracker, "scenario"), name, *args, **kwargs)
-    from consist.noop import create_tracker
+"""
 
-    try:
-        run_dir = _reach(tracker, "scenario").run_dir
-    except NoTracker:
-        run_dir = Path("runs")
-    return create_tracker(enabled=False, run_dir=run_dir).scenario(name, *args, **kwargs)
+scenario = _scenario_on_current()
 
 
 # ---------------------------------------------------------------- record

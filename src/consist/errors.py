@@ -25,6 +25,7 @@
     ├── HashMismatch                  a stated content hash is wrong (ValueError)
     ├── UnsupportedFormat             no driver can do what was asked (ValueError)
     ├── UnknownKey                    nothing is stored under this key (KeyError)
+    │   └── UnknownInput              … nor is it a file (InputMissing as well)
     ├── RunStateError                 not possible in the present state (RuntimeError)
     │   ├── NoActiveRun
     │   ├── RunAlreadyActive
@@ -338,6 +339,21 @@ class UnknownKey(ConsistError, KeyError):
     def __str__(self) -> str:
         known = some_of(self.known) or "none"
         return f"no {self.key!r} in {self.where}; known keys: {known}"
+
+
+class UnknownInput(UnknownKey, InputMissing):
+    """A text among the inputs of a step is neither a key of the coupler nor a file."""
+
+    def __init__(self, key: str, path: str, known: tuple[str, ...]) -> None:
+        Exception.__init__(self, key, path, known)
+        self.key, self.where, self.path, self.known = key, "the coupler", path, known
+
+    def __str__(self) -> str:
+        known = ", ".join(self.known) if self.known else "none"
+        return (
+            f"input {self.key!r} is neither a key of the coupler nor a file:"
+            f" known keys: {known}; no file {self.path}"
+        )
 
 
 # ---------------------------------------------------------------- state

@@ -85,13 +85,18 @@ def define_step(**kwargs: Any) -> Callable[[F], F]:
     ----------
     **kwargs : Any
         Fields of :class:`StepDefinition`, such as ``outputs``, ``tags``, ``cache_version`` or
-        ``inject_context``; other names are kept in ``extra``. A value may be a function of one
-        :class:`StepContext`. An argument given to ``run`` wins over the default here.
+        ``inject_context``; other names are metadata, kept in ``extra``. A value may be a function
+        of one :class:`StepContext`. An argument given to ``run`` wins over the default here.
 
     Returns
     -------
     Callable
         A decorator that returns the very function it is given.
+
+    Raises
+    ------
+    TypeError
+        For a name that is an option of a single run, or nearly one of the fields.
 
     Examples
     --------
@@ -101,12 +106,37 @@ def define_step(**kwargs: Any) -> Callable[[F], F]:
     """
     known = {name: value for name, value in kwargs.items() if name in _FIELDS}
     extra = {name: value for name, value in kwargs.items() if name not in _FIELDS}
+    if extra:
+        _check_extra(extra)
     definition = StepDefinition(**known, extra=MappingProxyType(extra))
 
     def attach(function: F) -> F:
         return _attached(function, ATTRIBUTE, definition)
 
     return attach
+
+
+_OF_ONE_RUN = frozenset(
+    {"fn", "name", "run_id", "year", "iteration", "phase", "stage", "parent_run_id", "depends_on",
+     "capture_dir", "capture_pattern", "cache_options", "output_policy", "execution_options",
+     "cache_epoch", "output_mismatch", "output_missing", "runtime_kwargs", "executor", "container",
+     "binding"}
+)  # fmt: skip
+_NEARLY = 0.85
+
+
+def _check_extra(extra: Mapping[str, Any]) -> None:
+    """Refuse to take for metadata what was meant for something else and would have no effect."""
+    from difflib import get_close_matches
+
+    for name in extra:
+        if name in _OF_ONE_RUN:
+            problem = WrongType(f"define_step() got an unexpected keyword argument {name!r}")
+            raise hint(problem, "it belongs to a single run: give it to run")
+        near = get_close_matches(name, _FIELDS, n=1, cutoff=_NEARLY)
+        if near:
+            problem = WrongType(f"define_step() got an unexpected keyword argument {name!r}")
+            raise hint(problem, f"did you mean {near[0]!r}? metadata need a name of their own")
 
 
 def _attached(function: F, attribute: str, value: object) -> F:

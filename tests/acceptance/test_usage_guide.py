@@ -429,6 +429,57 @@ def test_declared_outputs_with_an_optional_one(tracker: Tracker) -> None:
         sc.run("compile", fn=make_outputs, outputs=["zarr_skims", "synthetic_population"])
 
 
+@pytest.mark.parametrize("complete", [True, False])
+def test_the_shortcut_for_required_outputs(tracker: Tracker, complete: bool) -> None:
+    # SCN-011, ERR-062
+    def workflow() -> None:
+        with (
+            use_tracker(tracker),
+            consist.scenario(
+                "workflow",
+                require_outputs=["zarr_skims", "synthetic_population"],
+            ) as sc,
+        ):
+            keys = ["zarr_skims", "synthetic_population"] if complete else ["zarr_skims"]
+            quiet = OutputPolicyOptions(output_mismatch="ignore")
+            sc.run("compile", fn=make_outputs, outputs=keys, output_policy=quiet)
+
+    if complete:
+        workflow()
+    else:
+        with pytest.raises(RuntimeError, match="synthetic_population"):
+            workflow()
+
+
+class CompileRunner:
+    """Stands for the runner of a model, whose method is the step."""
+
+    def run(self) -> None:
+        for key in ("zarr_skims", "synthetic_population"):
+            consist.log_dataframe(load_population(), key=key)
+
+
+@pytest.mark.parametrize("debugging", [True, False])
+def test_a_method_as_step_with_outputs_declared_on_the_way(
+    tracker: Tracker, debugging: bool
+) -> None:
+    # SCN-018, SCN-033, C-08
+    asim_compile_runner = CompileRunner()
+    with use_tracker(tracker), consist.scenario("workflow") as sc:
+        sc.declare_outputs(
+            "zarr_skims",
+            "synthetic_population",
+            required={"zarr_skims": True, "synthetic_population": True},
+        )
+
+        if debugging:
+            sc.declare_outputs("debug_report", required={"debug_report": False})
+
+        compile_result = sc.run("compile", fn=asim_compile_runner.run)
+    assert compile_result.run.model_name == "compile"
+    assert set(compile_result.outputs) == {"zarr_skims", "synthetic_population"}
+
+
 def test_collect_by_keys(tracker: Tracker) -> None:
     # SCN-035, SCN-036, COUP-019, C-17
     def forecast_fn() -> dict[str, Any]:

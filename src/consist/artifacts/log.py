@@ -371,7 +371,7 @@ def _announce(
     ws.store.amend(event)
     count = len(run.inputs) + len(run.outputs)
     # Rewritten whenever it has doubled, so that many single calls stay linear together.
-    if count >= max(2 * run.written_size, 1):
+    if count >= max(2 * run.written_size, 1) and not run.is_adopted:
         run.written_size = count
         ws.store.write_snapshot(run.run_id, encode(run.document()))
 

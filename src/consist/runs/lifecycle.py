@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("consist.runs")
 
+STEP_LABELS = ("year", "iteration", "stage", "phase")
+"""What a header tells of a step where it has it."""
+
 _REASONS_KEPT = 5
 _TRACEBACK_KEPT = 16_384
 _PACKAGE = str(Path(__file__).parents[1])
@@ -57,6 +60,11 @@ def _claim(ws: Workspace, request: RunRequest, scenario: str | None) -> Claim:
 def stored_config(ws: Workspace, config: Any) -> Raw:
     """Return a config as the snapshot holds it; nothing where no run is kept."""
     return raw(plain(config if config is not None and ws.keeps else {}, "config"))
+
+
+def _scenario_of(parent: ActiveRun | None) -> str | None:
+    """Return the name of the scenario that a run is begun in, if it is a step of one."""
+    return parent.record.requested_id if parent is not None and parent.is_header else None
 
 
 def _is_kept(ws: Workspace, request: RunRequest) -> bool:
@@ -88,7 +96,7 @@ def running(ws: Workspace, run: ActiveRun) -> Generator[None]:
 def adopted(ws: Workspace, header: RunRecord) -> Generator[ActiveRun]:
     """Let runs of the block belong to a scenario whose header is recorded already.
 
-    Nothing is recorded of the header here.
+    Of the header, only what is logged to it is recorded here.
 
     Parameters
     ----------
@@ -97,7 +105,9 @@ def adopted(ws: Workspace, header: RunRecord) -> Generator[ActiveRun]:
     header : RunRecord
         The header as recorded, by whichever process.
     """
-    run = ActiveRun(workspace=ws, record=header, persisted=False, is_header=True)
+    run = ActiveRun(
+        workspace=ws, record=header, persisted=ws.keeps, is_header=True, is_adopted=True
+    )
     ws.active.push(run)
     try:
         yield run
@@ -110,6 +120,8 @@ def new_run(
     request: RunRequest,
     identity: Identity | None,
     answer: Answer = NOTHING_FOUND,
+    *,
+    claim: Claim | None = None,
 ) -> ActiveRun:
     """Make a run under an id of its own, without beginning it.
 
@@ -121,13 +133,18 @@ def new_run(
         ``None`` for a scenario's header, which is never looked up.
     answer : Answer, optional
         The run that is being given back, or why there is none.
+    claim : Claim, optional
+        The id, where it was claimed before.
     """
     hit = answer.hit
     parent = _parent(ws, request)
+    # What cannot be stored is an error before an id is taken.
+    config = stored_config(ws, request.config) if answer.config is None else answer.config
+    claim = claim or _claim(ws, request, _scenario_of(parent))
     run = ActiveRun(
         workspace=ws,
-        record=_begun(ws, request, identity, answer, parent),
-        config=stored_config(ws, request.config) if answer.config is None else answer.config,
+        record=_begun(ws, request, identity, answer, parent, claim),
+        config=config,
         facet=None if request.facet is None else dict(request.facet),
         extra=_extra(request, identity, hit, claimed=request.run_id is not None),
         hit=hit,
@@ -168,10 +185,9 @@ def _begun(
     identity: Identity | None,
     answer: Answer,
     parent: ActiveRun | None,
+    claim: Claim,
 ) -> RunRecord:
-    """Return the record of a run that begins now, under an id of its own."""
-    scenario = parent.record.requested_id if parent is not None and parent.is_header else None
-    claim = _claim(ws, request, scenario)
+    """Return the record of a run that begins now, under the claimed id."""
     began = now()
     return RunRecord(
         id=claim.run_id,
@@ -208,7 +224,13 @@ def _extra(
     request: RunRequest, identity: Identity | None, hit: RunDocument | None, *, claimed: bool
 ) -> Extra:
     if identity is None:
-        return Extra(reusable=False, claimed=claimed, facet=request.facet_record, block=True)
+        return Extra(
+            reusable=False,
+            claimed=claimed,
+            facet=request.facet_record,
+            block=True,
+            process=this_process(),
+        )
     return Extra(
         content_signature=identity.content_signature,
         claimed=claimed,
@@ -296,7 +318,7 @@ def log_meta(ws: Workspace, **kwargs: Any) -> None:
     with run.lock:
         run.check_open("log_meta")
         run.record = replace(run.record, meta={**run.record.meta, **values}, updated_at=now())
-        if run.persisted:
+        if run.persisted and not run.is_adopted:
             ws.store.amend(RowEvent(run.record))
             ws.store.write_snapshot(run.run_id, encode(run.document()))
 
@@ -306,7 +328,8 @@ _OWN_META = frozenset(
      "artifact_dir", "declared_outputs", "cache_lookup", "cache_rejected", "code_identity",
      "code_identity_extra_deps", "code_identity_fallback", "code_identity_unseen",
      "code_identity_unresolved", "consist_hash_inputs", "changed_inputs", "materialized_outputs",
-     "steps", "waited_for", EXPLANATION}
+     "steps", "steps_left_out", "failures", "failures_left_out", "sweeps", "waited_for",
+     EXPLANATION}
 )  # fmt: skip
 
 
@@ -396,6 +419,7 @@ def _tell_header(ws: Workspace, document: RunDocument) -> None:
         {
             "id": run.id,
             "model": run.model_name,
+            **{name: value for name in STEP_LABELS if (value := getattr(run, name)) is not None},
             "status": run.status,
             "description": run.description,
             "started_at": run.started_at.isoformat(),

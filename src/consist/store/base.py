@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from consist.models.record import ArtifactRecord, IngestEvent, LogEvent, RowEvent, RunDocument
 from consist.store.claims import Claim
 from consist.store.index import Attempt, Location, Overwritten
+from consist.store.joint import Joint
 from consist.store.recent import Earlier, PassedOver
 from consist.store.staging import StagedFile
 from consist.store.tail_rows import ArtifactRows
@@ -109,6 +110,26 @@ class Store(Protocol):
 
         Look-ups after this know what was recorded before it. ``None`` where no leases are kept.
         """
+        ...
+
+    def last_claimed(self, requested_id: str) -> int:
+        """Return the highest attempt of an id that was claimed, recorded or not; 0 without any."""
+        ...
+
+    def claim_attempt(self, requested_id: str, attempt: int) -> Claim | None:
+        """Claim one attempt of an id, or return ``None`` if somebody else has it."""
+        ...
+
+    def recorded(self, claim: Claim, run_dir: str | None = None) -> RunDocument | None:
+        """Return what is recorded of a claimed run, with its config where that is at hand."""
+        ...
+
+    def joint(self, requested_id: str) -> Joint:
+        """Return what the blocks share that joined a scenario."""
+        ...
+
+    def artifacts_of_scenario(self, run_id: str) -> list[ArtifactRecord]:
+        """Return the latest artifact of each key that a scenario has made; asks the database."""
         ...
 
     def ask(self) -> AbstractContextManager[Any]:

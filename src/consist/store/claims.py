@@ -84,6 +84,41 @@ def claim(requested_id: str, first: int, claims: Path | None, run_dir: Path) -> 
         attempt += 1
 
 
+def claim_attempt(
+    requested_id: str, attempt: int, claims: Path | None, run_dir: Path
+) -> Claim | None:
+    """Claim one attempt of an id, or return ``None`` if somebody else has it.
+
+    Takes what :func:`claim` takes. Of several that ask at once, one gets it.
+    """
+    run_id = attempt_id(requested_id, attempt)
+    if claims is not None and not _create(claims / safe_name(run_id)):
+        return None
+    if _create(Path(RunPlaces(run_dir).snapshot_path(run_id))):
+        return Claim(run_id, requested_id, attempt)
+    # The run folder holds a run of this id that another database knows.
+    return None if claims is None else claim(requested_id, attempt + 1, claims, run_dir)
+
+
+def last_claimed(requested_id: str, known: int, claims: Path | None, run_dir: Path) -> int:
+    """Return the highest attempt of an id that was claimed, recorded or not; 0 without any.
+
+    Parameters
+    ----------
+    known : int
+        The highest attempt that is recorded.
+    requested_id, claims, run_dir
+        As for :func:`claim`.
+    """
+    places, attempt = RunPlaces(run_dir), known
+    while True:
+        run_id = attempt_id(requested_id, attempt + 1)
+        taken = claims / safe_name(run_id) if claims else Path(places.snapshot_path(run_id))
+        if not taken.exists():
+            return attempt
+        attempt += 1
+
+
 def _create(path: Path) -> bool:
     try:
         return locks.create_exclusively(str(path))

@@ -50,9 +50,10 @@ from consist.store.folder import JournalFolder
 from consist.store.global_tables import select_staged
 from consist.store.index import Attempt, Index, Location, Overwritten
 from consist.store.index_file import default_path
+from consist.store.joint import Joint
 from consist.store.journal import JournalWriter
 from consist.store.lookups import Lookups
-from consist.store.maintenance import artifacts_of_content
+from consist.store.maintenance import artifacts_of_content, artifacts_of_scenario, document_of
 from consist.store.merge import Merger
 from consist.store.recent import Earlier, PassedOver
 from consist.store.refill import newer_snapshots
@@ -336,6 +337,54 @@ class EmbeddedStore:
         found = self._leases.take(name, what)
         self._look_at = 0.0
         return found
+
+    def last_claimed(self, requested_id: str) -> int:
+        """Return the highest attempt of an id that was claimed, recorded or not; 0 without any."""
+        known = max(self.attempts(requested_id), default=0)
+        return claims.last_claimed(requested_id, known, self.folder.claims, self.run_dir)
+
+    def claim_attempt(self, requested_id: str, attempt: int) -> Claim | None:
+        """Claim one attempt of an id, or return ``None`` if somebody else has it.
+
+        Raises
+        ------
+        StoreUnwritable
+            If neither the journal folder nor the run folder can be written.
+        """
+        try:
+            return claims.claim_attempt(requested_id, attempt, self.folder.claims, self.run_dir)
+        except OSError as error:
+            raise unwritable(str(error.filename or self.folder.claims), error) from error
+
+    def recorded(self, claim: Claim, run_dir: str | None = None) -> RunDocument | None:
+        """Return what is recorded of a claimed run, ``None`` if that is nothing.
+
+        From its snapshot in ``run_dir`` or in the run folder of this store; else from the
+        database, without its config.
+        """
+        known = self.attempts(claim.requested_id).get(claim.attempt)
+        if known is None:
+            return None
+        found = snapshots.first_snapshot((run_dir, str(self.run_dir)), claim.run_id, known.uid)
+        if found is None:
+            with self.ask() as connection:
+                found = document_of(connection, claim.run_id)
+        return found
+
+    def joint(self, requested_id: str) -> Joint:
+        """Return what the blocks share that joined a scenario."""
+        return Joint(self.folder.joined, requested_id)
+
+    def artifacts_of_scenario(self, run_id: str) -> list[ArtifactRecord]:
+        """Return the latest artifact of each key that a scenario has made; asks the database.
+
+        Raises
+        ------
+        StoreLocked
+            If the database file cannot be read in time.
+        """
+        with self.ask() as connection:
+            return artifacts_of_scenario(connection, run_id)
 
     # ------------------------------------------------------------ asking
 

@@ -9,6 +9,7 @@
 ``damaged/``          journals of which something could not be read, kept for good
 ``claims/``           one empty file per run id that was asked for by name
 ``leases/``           one file per run that others wait for
+``joined/``           what blocks said that joined a scenario, and the locks they take meanwhile
 ``rows/``             rows that runs ingested and no merge has stored yet
 ``index.sqlite``      the look-up index (elsewhere where the folder is on a network)
 ``memo.sqlite``       digests of unchanged files
@@ -83,6 +84,7 @@ class JournalFolder:
         self.notice = self.path / "notice"
         self.claims = self.path / "claims"
         self.leases = self.path / "leases"
+        self.joined = self.path / "joined"
         self.state_path = self.path / "store.json"
         self._wanted = self.path / "merge-wanted"
 

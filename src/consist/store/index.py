@@ -44,6 +44,7 @@ class Attempt(NamedTuple):
     number: int
     uid: str
     status: str
+    at: float = 0.0
 
 
 class Written(NamedTuple):
@@ -186,15 +187,17 @@ class Index:
         if run.status in _ENDED_BADLY:
             self._reject((run.uid,))
             self._recent.learn_row(run)
-        if run.status != "running" and run.attempt in self.attempts(run.requested_id):
+        if run.status != "running":
             self._learn_attempt(run)
 
     def _learn_attempt(self, run: RunRecord) -> None:
         numbers = self._attempts.setdefault(run.requested_id, {})
         known = numbers.get(run.attempt)
-        if known is None or known.uid != run.uid or run.status != "running":
-            numbers[run.attempt] = Attempt(run.attempt, run.uid, run.status)
-            self._note("attempt", run.requested_id, run.attempt, run.uid, run.status)
+        # What is unknown is before all times; so is a run that has only begun.
+        at = 0.0 if run.status == "running" else run.updated_at.timestamp()
+        if known is None or known.uid != run.uid or at >= known.at:
+            numbers[run.attempt] = Attempt(run.attempt, run.uid, run.status, at)
+            self._note("attempt", run.requested_id, run.attempt, run.uid, run.status, at)
 
     def _learn_news(
         self, artifacts: Iterable[ArtifactRecord], news: Mapping[str, dict[str, Any]]
@@ -369,10 +372,13 @@ class Index:
     def attempts(self, requested_id: str) -> dict[int, Attempt]:
         """Return the runs that asked for an id, by number."""
         with self._lock:
-            statement = "SELECT attempt, uid, status FROM attempt WHERE requested_id = ?"
-            rows = self._file.select(statement, requested_id)
-            stored = {number: Attempt(number, uid, status) for number, uid, status in rows}
-            return stored | self._attempts.get(requested_id, {})
+            statement = "SELECT attempt, uid, status, at FROM attempt WHERE requested_id = ?"
+            found = {row[0]: Attempt(*row) for row in self._file.select(statement, requested_id)}
+            for number, learned in self._attempts.get(requested_id, {}).items():
+                stored = found.get(number)
+                if stored is None or stored.uid != learned.uid or learned.at >= stored.at:
+                    found[number] = learned
+            return found
 
     # ------------------------------------------------------------ file
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("consist.store")
 
-INDEX_VERSION = 3
+INDEX_VERSION = 4
 RECENT_KEPT = 20
 """How many executed runs of a model are kept for comparisons."""
 
@@ -39,7 +39,7 @@ CREATE TABLE written (
 ) WITHOUT ROWID;
 CREATE INDEX written_folder ON written (path) WHERE is_folder;
 CREATE TABLE attempt (
-    requested_id TEXT, attempt INTEGER, uid TEXT, status TEXT,
+    requested_id TEXT, attempt INTEGER, uid TEXT, status TEXT, at REAL,
     PRIMARY KEY (requested_id, attempt)
 ) WITHOUT ROWID;
 CREATE TABLE recent (
@@ -63,7 +63,9 @@ WRITE = {
     "written": "INSERT INTO written VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE"
     " SET at = excluded.at, artifact = excluded.artifact, digest = excluded.digest,"
     " run_id = excluded.run_id, is_folder = excluded.is_folder WHERE excluded.at >= at",
-    "attempt": "INSERT OR REPLACE INTO attempt VALUES (?, ?, ?, ?)",
+    "attempt": "INSERT INTO attempt VALUES (?, ?, ?, ?, ?) ON CONFLICT (requested_id, attempt)"
+    " DO UPDATE SET uid = excluded.uid, status = excluded.status, at = excluded.at"
+    " WHERE excluded.uid <> uid OR excluded.at >= at",
     "recent": "INSERT OR REPLACE INTO recent VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     "old": "DELETE FROM recent WHERE model = ? AND at < (SELECT at FROM recent WHERE model = ?"
     f" ORDER BY at DESC LIMIT 1 OFFSET {RECENT_KEPT - 1})",

@@ -52,12 +52,12 @@ def iter_documents(connection: DuckDBPyConnection, schema: str) -> Iterator[RunD
 
 
 def _artifacts_of(
-    connection: DuckDBPyConnection, schema: str, run_ids: list[str]
+    connection: DuckDBPyConnection, schema: str, run_ids: list[str], order: str = "l.rowid"
 ) -> dict[str, list[tuple[str, ArtifactRecord]]]:
     found = connection.execute(
         f"SELECT l.run_id AS linked_run, l.direction, a.* FROM {schema}.run_artifact_link l"
         f" JOIN {schema}.artifact a ON a.id = l.artifact_id"
-        " WHERE l.run_id IN (SELECT unnest(?)) ORDER BY l.rowid",
+        f" WHERE l.run_id IN (SELECT unnest(?)) ORDER BY {order}",
         [run_ids],
     )
     names = [column[0] for column in found.description or ()]
@@ -87,6 +87,50 @@ def artifacts_of_content(connection: DuckDBPyConnection, content_id: str) -> lis
     )
     names = [column[0] for column in found.description or ()]
     return [as_record(dict(zip(names, row, strict=True))) for row in found.fetchall()]
+
+
+_OF_SCENARIO = """
+WITH RECURSIVE step (id, ended) AS (
+    SELECT id, ended_at FROM main.run WHERE parent_run_id = $id AND status = 'completed'
+    UNION ALL
+    SELECT r.id, r.ended_at FROM main.run r JOIN step s ON r.parent_run_id = s.id
+    WHERE r.status = 'completed'
+), had (artifact_id, ended) AS (
+    SELECT artifact_id, NULL::TIMESTAMPTZ FROM main.run_artifact_link WHERE run_id = $id
+    UNION ALL
+    SELECT l.artifact_id, s.ended FROM step s JOIN main.run_artifact_link l ON l.run_id = s.id
+    WHERE l.direction = 'output'
+)
+SELECT a.* FROM had JOIN main.artifact a ON a.id = had.artifact_id
+QUALIFY row_number() OVER (
+    PARTITION BY a.key ORDER BY had.ended DESC NULLS LAST, a.created_at DESC, a.id DESC
+) = 1
+"""
+
+
+def artifacts_of_scenario(connection: DuckDBPyConnection, run_id: str) -> list[ArtifactRecord]:
+    """Return the latest artifact of each key that completed steps of a scenario put out.
+
+    What was logged to the header itself counts as older than that.
+    """
+    found = connection.execute(_OF_SCENARIO, {"id": run_id})
+    names = [column[0] for column in found.description or ()]
+    return [as_record(dict(zip(names, row, strict=True))) for row in found.fetchall()]
+
+
+def document_of(connection: DuckDBPyConnection, run_id: str) -> RunDocument | None:
+    """Return what the tables hold of a run: all but its config and facet."""
+    found = connection.execute(
+        "SELECT r.*, e.extra FROM main.run r LEFT JOIN main.run_extra e ON e.run_id = r.id"
+        " WHERE r.id = ?",
+        [run_id],
+    )
+    names = [column[0] for column in found.description or ()]
+    row = found.fetchone()
+    if row is None:
+        return None
+    artifacts = _artifacts_of(connection, "main", [run_id], order="a.created_at").get(run_id, [])
+    return _document(dict(zip(names, row, strict=True)), artifacts)
 
 
 def as_record(values: dict[str, Any]) -> ArtifactRecord:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from consist.errors import StoreError
 from consist.models.record import (
     ArtifactRecord,
@@ -68,11 +70,16 @@ class Orphans:
         if not self._open:
             return
         rows = connection.execute(
-            f"SELECT uid FROM {schema}.run WHERE status = 'running' AND uid IN (SELECT unnest(?))",
+            f"SELECT uid, updated_at, meta FROM {schema}.run"
+            " WHERE status = 'running' AND uid IN (SELECT unnest(?))",
             [list(self._open)],
         ).fetchall()
-        for (uid,) in rows:
-            document = _interrupted(self._open.pop(uid))
+        for uid, updated_at, meta in rows:
+            document = self._open.pop(uid)
+            if updated_at > document.run.updated_at:  # others joined the scenario meanwhile
+                run = replace(document.run, meta=msgspec.json.decode(meta), updated_at=updated_at)
+                document = replace(document, run=run)
+            document = _interrupted(document)
             self._ended.append(document)
             yield RunEvent(document)
 

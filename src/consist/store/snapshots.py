@@ -8,7 +8,7 @@ database can be rebuilt from snapshots alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -55,6 +55,23 @@ def read_snapshot(run_dir: str | Path, run_id: str) -> RunDocument:
         If there is none, or it cannot be read as one.
     """
     return load_snapshot(Path(RunPlaces(run_dir).snapshot_path(run_id)), run_id)
+
+
+def first_snapshot(
+    run_dirs: Iterable[str | None], run_id: str, uid: str | None = None
+) -> RunDocument | None:
+    """Return the snapshot of a run from the first of some folders that has it.
+
+    ``uid`` is the internal id of the run, where that is known: folders may be shared by stores.
+    """
+    for run_dir in run_dirs:
+        try:
+            document = None if run_dir is None else read_snapshot(run_dir, run_id)
+        except SnapshotMissing:
+            continue
+        if document is not None and uid in {None, document.run.uid}:
+            return document
+    return None
 
 
 def load_snapshot(path: Path, run_id: str) -> RunDocument:

@@ -20,6 +20,7 @@ from consist.models.record import (
 from consist.store import claims, snapshots
 from consist.store.claims import Claim
 from consist.store.index import Attempt, Location, Overwritten
+from consist.store.joint import Joint
 from consist.store.recent import Earlier, PassedOver
 from consist.store.staging import StagedFile
 from consist.store.tail_rows import ArtifactRows
@@ -105,6 +106,26 @@ class UnindexedStore:
 
     def try_lease(self, name: str, what: str) -> None:
         """Keep none: what one run did, no other finds."""
+
+    def last_claimed(self, requested_id: str) -> int:
+        """Return the highest attempt of an id whose snapshot is there; 0 without any."""
+        return claims.last_claimed(requested_id, 0, None, self.run_dir)
+
+    def claim_attempt(self, requested_id: str, attempt: int) -> Claim | None:
+        """Claim one attempt of an id by its snapshot, or return ``None``."""
+        return claims.claim_attempt(requested_id, attempt, None, self.run_dir)
+
+    def recorded(self, claim: Claim, run_dir: str | None = None) -> RunDocument | None:
+        """Return what the snapshot of a claimed run holds, ``None`` if that is nothing."""
+        return snapshots.first_snapshot((run_dir, str(self.run_dir)), claim.run_id)
+
+    def joint(self, requested_id: str) -> Joint:
+        """Return what the blocks share that joined a scenario."""
+        return Joint(self.run_dir / snapshots.FOLDER / "joined", requested_id)
+
+    def artifacts_of_scenario(self, run_id: str) -> list[ArtifactRecord]:  # noqa: ARG002
+        """Return nothing."""
+        return []
 
     def ask(self) -> AbstractContextManager[Any]:
         """Refuse.

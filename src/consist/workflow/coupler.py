@@ -77,6 +77,10 @@ class CouplerMapMixin(Mapping[str, A]):
         value = self._shelf.peek(self._full(key))
         return value.record if isinstance(value, Unmade) else self.require(key)
 
+    def holds(self, key: str) -> bool:
+        """Whether ``key`` was set in this coupler."""
+        return self._shelf.holds(self._full(key))
+
     def path(self, key: str, *, required: bool = True) -> Path | None:
         """Return where the artifact under ``key`` lies, as an absolute path.
 
@@ -276,7 +280,7 @@ class CouplerMapMixin(Mapping[str, A]):
     def missing_declared_outputs(self) -> list[str]:
         """Return the required keys that are not set, in the order they were declared."""
         expected = self._shelf.expected(self._prefix)
-        missing = [d.key for d in expected if d.required and self._shelf.peek(d.key) is None]
+        missing = [d.key for d in expected if d.required and not self._shelf.holds(d.key)]
         return [key[len(self._prefix) :] for key in missing]
 
     def describe_outputs(self) -> dict[str, str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from consist.errors import UnknownKey, UsageError, hint
+from consist.errors import UnknownInput, UsageError, hint
 from consist.runs.arguments import GivenInput, RunArguments
+from consist.settings import KEY_PATTERN
 from consist.step import StepContext, StepDefinition
 from consist.types import BindingResult, is_mapping, is_path
 from consist.workflow.coupler import Coupler
@@ -80,26 +80,34 @@ class StepInputs:
         return [self._listed_input(source) for source in inputs]
 
     def _source(self, source: Any) -> Any:
-        if isinstance(source, str) and source in self._coupler:
-            return self._coupler.record(source)
-        return source
+        return self._coupler.record(source) if self._is_key(source) else source
 
     def _listed_input(self, source: Any) -> GivenInput:
-        if not isinstance(source, str):
-            return GivenInput(name=None, source=source, bound=False)
-        if source in self._coupler:
+        if self._is_key(source):
             return GivenInput(name=source, source=self._coupler.record(source), bound=True)
-        if _looks_like_path(source):
-            return GivenInput(name=None, source=source, bound=False)
-        problem = UnknownKey(source, "the coupler", tuple(self._coupler.keys()))
-        raise hint(problem, "an earlier step has to log it, or pass a path")
+        return GivenInput(name=None, source=source, bound=False)
+
+    def _is_key(self, source: Any) -> bool:
+        """Whether a source is a key of the coupler, and not a file.
+
+        The keys of this block come first, then files. What other blocks of a joined scenario
+        have put out comes last, because the database has to be asked for it.
+        """
+        if not isinstance(source, str):
+            return False
+        coupler = self._coupler
+        if coupler.holds(source):
+            return True
+        if "://" in source or not KEY_PATTERN.fullmatch(source) or os.path.exists(source):  # noqa: PTH110
+            return False
+        if source in coupler:
+            return True
+        place = os.path.abspath(source)  # noqa: PTH100 - links stay as the caller wrote them
+        problem = UnknownInput(source, place, tuple(coupler.keys()))
+        raise hint(problem, "a key has to be logged by an earlier step; a file has to be there")
 
 
 def _listed(keys: Iterable[str] | str | None) -> list[str]:
     if keys is None:
         return []
     return [keys] if isinstance(keys, str) else list(keys)
-
-
-def _looks_like_path(text: str) -> bool:
-    return Path(text).exists() or "://" in text or os.sep in text or "." in text

@@ -5,35 +5,26 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Executor
-from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial, wraps
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import msgspec
 
 from consist.active import ActiveRun
 from consist.artifacts.items import local_path
 from consist.artifacts.log import log_artifact
-from consist.errors import (
-    NotSupportedYet,
-    OutputMissing,
-    RunStateError,
-    WrongType,
-    a_kind,
-    hint,
-)
+from consist.errors import OutputMissing, RunStateError, WrongType, a_kind, hint
 from consist.identity import plain
-from consist.models.record import ArtifactRecord, Direction
+from consist.models.record import ArtifactRecord, Direction, RunDocument
 from consist.runs.arguments import RunArguments
-from consist.runs.declared import check_no_options
+from consist.runs.declared import flag
 from consist.runs.explain import explain_arguments, with_arguments_of
 from consist.runs.lifecycle import close_run, new_run, running, status_after
 from consist.runs.request import resolve_run_invocation, step_of
 from consist.runs.run import execute_run
 from consist.runs.trace import block_arguments, traced
-from consist.step import StepDefinition, render_name
 from consist.types import (
     ArtifactRef,
     BindingResult,
@@ -47,8 +38,17 @@ from consist.types import (
     explain_legacy_options,
     refuse_legacy_options,
 )
+from consist.workflow.arguments import (
+    StepDefaults,
+    checked_coupler,
+    header_arguments,
+    name_may_come_first,
+    required_keys,
+)
+from consist.workflow.blocks import BlockEnd, failure_of, record_end
 from consist.workflow.coupler import Coupler, coupler_of
 from consist.workflow.inputs import StepInputs
+from consist.workflow.joining import HEADER_TAG, JoinedBlock, open_or_join
 from consist.workflow.points import PointOptions, points_of
 from consist.workflow.results import SweepResult
 from consist.workflow.sweep import Driver, SweepOptions
@@ -59,34 +59,7 @@ if TYPE_CHECKING:
     from consist.models.result import RunResult
     from consist.workspace import Workspace
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-HEADER_TAG = "scenario_header"
-_HEADER_FIELDS = (
-    "description",
-    "year",
-    "iteration",
-    "stage",
-    "phase",
-    "parent_run_id",
-    "facet",
-    "facet_from",
-    "facet_schema_version",
-    "facet_index",
-)
-
-
-def _name_may_come_first(method: Callable[P, R]) -> Callable[P, R]:
-    """Accept ``run("name", fn=step)`` beside ``run(step, "name")``."""
-
-    @wraps(method)
-    def accepting(*args: Any, **kwargs: Any) -> R:
-        if len(args) == 2 and isinstance(args[1], str) and "fn" in kwargs:
-            return cast("Any", method)(args[0], name=args[1], **kwargs)
-        return cast("Any", method)(*args, **kwargs)
-
-    return cast("Callable[P, R]", accepting)
+__all__ = ["HEADER_TAG", "ScenarioContext", "scenario"]
 
 
 def _check_options_of_steps(given: Mapping[str, Any]) -> None:
@@ -115,6 +88,10 @@ def scenario(
     cache_epoch: int | None = None,
     coupler: Coupler | None = None,
     require_outputs: Iterable[str] | None = None,
+    *,
+    step_tags: list[str] | None = None,
+    step_facet: FacetLike | None = None,
+    join: bool | None = None,
     **kwargs: Any,
 ) -> ScenarioContext:
     """Return a context manager that groups steps under one header run.
@@ -139,42 +116,36 @@ def scenario(
         One to use instead of a new one.
     require_outputs : iterable of str, optional
         Keys that have to be in the coupler at the end.
+    step_tags : list of str, optional
+        Labels of steps that have none of their own.
+    step_facet : mapping or model, optional
+        Facet of steps that say nothing of facets themselves.
+    join : bool, optional
+        Whether to add steps to the latest attempt instead of opening a new one; by default what
+        ``CONSIST_SCENARIO_JOIN`` says, which is no. Without an attempt, the first that asks opens
+        one and all others join it. What is said of the header then counts for who opens; another
+        ``config`` than the header's is an error.
     **kwargs : Any
         ``description``, ``year``, ``iteration``, ``stage``, ``phase``, ``parent_run_id``,
         ``facet``, ``facet_from``, ``facet_schema_version``, ``facet_index``; everything else
-        becomes metadata of the header.
+        becomes metadata of the header, but for options of steps, which are errors here.
 
     Examples
     --------
     >>> with tracker.scenario("baseline") as sc:  # doctest: +SKIP
     ...     sc.run(prepare, outputs=["clean"])
     """
-    if kwargs.pop("join", False) or ws.settings.scenario_join:
-        raise NotSupportedYet("joining a scenario")
-    for name_of_default in ("step_tags", "step_facet"):
-        if kwargs.pop(name_of_default, None) is not None:
-            raise NotSupportedYet(name_of_default)
-    check_no_options("scenario", kwargs, {})
     context = ScenarioContext(
         ws,
-        RunArguments(
-            name=name,
-            run_id=name,
-            model=model,
-            config=config,
-            tags=[*(tags or ()), HEADER_TAG],
-            **{field: kwargs.pop(field, None) for field in _HEADER_FIELDS},
-            meta=kwargs,
-            block=True,
-            header=True,
+        header_arguments(name, config, tags, model, kwargs),
+        coupler=checked_coupler(coupler),
+        defaults=StepDefaults.checked(
+            step_cache_hydration, name_template, cache_epoch, step_tags, step_facet
         ),
-        coupler=coupler,
-        step_cache_hydration=step_cache_hydration,
-        name_template=name_template,
-        cache_epoch=cache_epoch,
+        joins=ws.settings.scenario_join if join is None else flag("join", join),
     )
     if require_outputs is not None:
-        context.require_outputs(*require_outputs)
+        context.require_outputs(*required_keys(require_outputs))
     return context
 
 
@@ -192,21 +163,19 @@ class ScenarioContext:
         workspace: Workspace,
         header: RunArguments,
         *,
-        coupler: Coupler | None = None,
-        step_cache_hydration: str | None = None,
-        name_template: str | None = None,
-        cache_epoch: int | None = None,
+        coupler: Coupler | None,
+        defaults: StepDefaults,
+        joins: bool,
     ) -> None:
         self.coupler: Coupler = coupler_of(coupler, partial(local_path, workspace))
-        self._workspace, self._arguments = workspace, header
-        self._hydration, self._template = step_cache_hydration, name_template
-        self._epoch = cache_epoch
+        self._workspace, self._arguments, self._defaults = workspace, header, defaults
+        self._joins = joins and workspace.keeps
+        self._has_own_coupler = coupler is None
         self._run: ActiveRun | None = None
+        self._joined: JoinedBlock | None = None
         self._inputs: dict[str, Artifact] = {}
         self._sweeps: list[dict[str, Any]] = []
         self._steps_began = False
-        # Options of the steps are checked where the scenario is written, not at the first step.
-        CacheOptions(cache_hydration=step_cache_hydration, cache_epoch=cache_epoch)
 
     def __repr__(self) -> str:
         return f"ScenarioContext({self.run_id!r})"
@@ -216,11 +185,31 @@ class ScenarioContext:
     def __enter__(self) -> Self:
         ws = self._workspace
         ws.check_writable("open a scenario")
+        if self._run is not None:
+            problem = RunStateError(
+                f"scenario {self._arguments.name!r} was opened with this object"
+            )
+            raise hint(problem, "a scenario is one block: call scenario(...) again for another")
         request = resolve_run_invocation(ws, self._arguments)
-        self._run = new_run(ws, request, None)
+        opened = open_or_join(ws, request) if self._joins else new_run(ws, request, None)
+        if isinstance(opened, RunDocument):
+            self._join(opened)
+        else:
+            self._run = opened
+            # A scenario inside another one has a coupler of its own.
+            opened.listeners[:] = [self._sync]
+            if not self._joins:
+                with running(ws, opened):
+                    return self
+        return self
+
+    def _join(self, header: RunDocument) -> None:
+        self._joined = joined = JoinedBlock(self._workspace, header)
+        self._run = joined.run
         self._run.listeners.append(self._sync)
-        with running(ws, self._run):
-            return self
+        self._inputs.update(joined.inputs)
+        if self._has_own_coupler:
+            self.coupler = joined.coupler_like(self.coupler)
 
     def __exit__(
         self,
@@ -235,17 +224,28 @@ class ScenarioContext:
             raise problem
 
     def _close(self, error: BaseException | None, missing: tuple[str, ...]) -> None:
-        run = self._header("close the scenario")
+        run, ws = self._header("close the scenario"), self._workspace
+        failure = None if error is None else failure_of(run.steps, error, missing)
+        if self._joined is not None:
+            self._joined.leave(failure, self._sweeps)
+            return
         meta: dict[str, Any] = {"steps": run.steps}
         if self._sweeps:
             meta["sweeps"] = self._sweeps
+        if failure is not None:
+            meta["failed_with"], meta["failed_step"] = failure["error"], failure["id"]
+            meta["failures"] = [failure]
         if missing:
             meta["missing_outputs"] = list(missing)
-        if error is not None:
-            meta["failed_with"] = str(error) or type(error).__name__
-            failed = [step["id"] for step in run.steps if step["status"] != "completed"]
-            meta["failed_step"] = failed[-1] if failed else None
-        close_run(self._workspace, run, status_after(error), error, meta)
+        document = close_run(ws, run, status_after(error), error, meta)
+        if run.persisted and ws.store.joint(run.record.requested_id).exists(run.run_id):
+            end = BlockEnd(
+                began=run.record.started_at,
+                steps=run.steps,
+                failure=failure,
+                sweeps=self._sweeps,
+            )
+            record_end(ws, document, end, opened=True)
 
     def _sync(self, artifact: ArtifactRecord, direction: Direction) -> None:
         if direction == "output":
@@ -265,18 +265,18 @@ class ScenarioContext:
 
     @property
     def config(self) -> MappingProxyType[str, Any]:
-        """The scenario's config, read-only."""
-        config = self._arguments.config
+        """The scenario's config, read-only; in a joined block, the one it was opened with."""
+        config = self._arguments.config if self._joined is None else self._joined.config
         plain_config: Any = plain({} if config is None else config, "config")
         return MappingProxyType(plain_config)
 
     @property
     def inputs(self) -> MappingProxyType[str, Artifact]:
-        """Artifacts added with :meth:`add_input`, read-only."""
+        """Artifacts added with :meth:`add_input`, read-only; others' as they were when joined."""
         return MappingProxyType(self._inputs)
 
     def add_input(self, path: ArtifactRef, key: str, **kwargs: Any) -> Artifact:
-        """Record an input of the whole scenario, before its first step.
+        """Record an input of the whole scenario, before the first step of this block.
 
         Parameters
         ----------
@@ -334,7 +334,7 @@ class ScenarioContext:
 
     # ------------------------------------------------------------ steps
 
-    @_name_may_come_first
+    @name_may_come_first
     @explain_legacy_options
     def run(
         self,
@@ -385,10 +385,10 @@ class ScenarioContext:
         """
         given = dict(locals())
         del given["self"], given["binding"]
-        self._begin_step()
-        return execute_run(self._workspace, self._completed(RunArguments(**given), binding))
+        with self._step():
+            return execute_run(self._workspace, self._completed(RunArguments(**given), binding))
 
-    @_name_may_come_first
+    @name_may_come_first
     @with_arguments_of(run)
     def explain(self, given: dict[str, Any]) -> Explanation:
         """Tell whether a step with these arguments would be a hit, and if not why.
@@ -538,38 +538,36 @@ class ScenarioContext:
         """
         given = dict(locals())
         del given["self"]
-        self._begin_step()
-        with traced(self._workspace, self._completed(block_arguments(given), None)) as run:
+        with (
+            self._step(),
+            traced(self._workspace, self._completed(block_arguments(given), None)) as run,
+        ):
             yield run.workspace
 
     step = trace
 
     # ------------------------------------------------------------ defaults of steps
 
-    def _begin_step(self) -> None:
-        self._header("run a step")
+    def _step(self) -> AbstractContextManager[None]:
+        header = self._header("run a step")
         self._steps_began = True
+        if self._joined is None:
+            return nullcontext()
+        # Blocks on several threads of a tracker may have joined one scenario.
+        return self._workspace.active.inside(header)
 
     def _completed(self, given: RunArguments, binding: BindingResult | None) -> RunArguments:
         """Return the arguments of a step with the scenario's defaults, and every key resolved."""
         step, context = step_of(self._workspace, given)
-        name = given.name
-        if name is None and step.name_template is None and self._template is not None:
-            name = render_name(self._template, context)
+        defaults = self._defaults
         return msgspec.structs.replace(
             given,
-            name=name,
+            name=defaults.name_for(given, step, context),
+            tags=defaults.tags_for(given, step),
+            facet=defaults.facet_for(given, step),
             inputs=StepInputs(self.coupler).of(given, binding, step, context),
             input_keys=(),
             optional_input_keys=(),
-            cache_options=self._cache_options(step, given.cache_options),
+            cache_options=defaults.cache_options_for(given.cache_options, step),
             parent_run_id=given.parent_run_id or self.run_id,
         )
-
-    def _cache_options(self, step: StepDefinition, options: CacheOptions | None) -> CacheOptions:
-        options = options or CacheOptions()
-        if options.cache_hydration is None and step.cache_hydration is None:
-            options = replace(options, cache_hydration=self._hydration)
-        if options.cache_epoch is None:
-            options = replace(options, cache_epoch=self._epoch)
-        return options

@@ -109,6 +109,10 @@ class Shelf:
         """Return the value of a key as it is kept, or ``None``."""
         return self._values.get(key)
 
+    def holds(self, key: Any) -> bool:
+        """Whether a key was set here."""
+        return key in self._values
+
     def get(self, key: Any) -> Any:
         """Return the value of a key, made now if nobody read it before, or ``None``."""
         value = self._values.get(key)
@@ -135,6 +139,10 @@ class Shelf:
         """Return what is expected of keys that begin with a prefix, in the order of declaration."""
         with self._lock:
             return [d for key, d in self.declared.items() if key.startswith(prefix)]
+
+    def expect_as(self, other: Shelf) -> None:
+        """Share what is expected with another shelf."""
+        self.declared, self._warns_in = other.declared, other._warns_in
 
     def declare(self, outputs: Mapping[str, DeclaredOutput], *, warns_in: str | None) -> None:
         """Keep what is expected, and warn from now on of other keys that begin with a prefix."""

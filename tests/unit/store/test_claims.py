@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from consist.errors import InvalidRunId
-from consist.models.record import Extra, LogEvent, replace
+from consist.models.record import Extra, LogEvent, RowEvent, replace
 from consist.store.claims import attempt_id, check_requested_id, split_attempt
 from tests.unit.store.children import finish, start
 from tests.unit.store.worlds import (
@@ -130,3 +131,61 @@ def test_ids_that_cannot_be_recorded_are_refused(bad: object) -> None:
 )
 def test_an_attempt_is_read_from_the_end(run_id: str, parts: tuple[str, int | None]) -> None:
     assert split_attempt(run_id) == parts
+
+
+CLAIMING_ONE = """
+store = open_store(folder, "runs")
+say("ready")
+wait()
+claim = store.claim_attempt("scenario/β", 1)
+say(claim.run_id if claim else "taken")
+store.close()
+"""
+
+
+def test_of_processes_that_ask_for_one_attempt_one_gets_it(tmp_path: Path) -> None:
+    # G-16
+    children = [start(CLAIMING_ONE, tmp_path) for _ in range(3)]
+    for child in children:
+        assert child.stdout
+        assert child.stdout.readline() == "ready\n"
+    got = sorted(finish(child).strip() for child in children)
+    assert got == ["scenario/β", "taken", "taken"]
+    store = open_store(tmp_path)
+    assert store.last_claimed("scenario/β") == 1
+    assert store.last_claimed("other") == 0
+    store.close()
+
+
+def test_an_attempt_whose_snapshot_is_another_stores_is_passed_over(tmp_path: Path) -> None:
+    # G-16: a run folder that two databases share
+    (tmp_path / "runs" / "consist_runs").mkdir(parents=True)
+    (tmp_path / "runs" / "consist_runs" / "x.json").write_text("{}")
+    store = open_store(tmp_path)
+    assert store.claim_attempt("x", 1) == ("x~2", "x", 2)
+    assert store.last_claimed("x") == 2
+    store.close()
+
+
+@pytest.mark.parametrize("reads_newer_first", [True, False])
+def test_the_status_of_an_attempt_is_that_of_its_newest_record(
+    tmp_path: Path, reads_newer_first: bool
+) -> None:
+    # Several processes may record the end of one run, each in a journal of its own.
+    first, second = open_store(tmp_path), open_store(tmp_path)
+    begun = document("x", extra=Extra(claimed=True))
+    failed = ended(begun, "failed")
+    mended = replace(
+        failed.run, status="completed", updated_at=failed.run.updated_at + timedelta(seconds=1)
+    )
+    events = [lambda: first.append(failed), lambda: second.amend(RowEvent(mended))]
+    for record_it in reversed(events) if reads_newer_first else events:
+        record_it()
+    for store in (first, second, open_store(tmp_path)):
+        assert store.attempts("x")[1].status == "completed"
+        assert table(store, "SELECT status FROM run") == [("completed",)]
+        store.close()
+    assert merged(tmp_path, "SELECT status FROM run") == [("completed",)]
+    store = open_store(tmp_path)
+    assert store.attempts("x")[1].status == "completed"
+    store.close()

@@ -233,6 +233,29 @@ def test_an_owner_gives_signs_of_life_also_after_a_fork(tmp_path: Path) -> None:
     assert finish(start(SIGNS_OF_LIFE, tmp_path), timeout=60).splitlines() == ["0", "parent"]
 
 
+FORK = """
+from consist.store import locks
+from consist.store.leases import Holder, Leases
+
+lease = Leases(folder / "leases").take("name", "work")
+pid = os.fork()
+if pid == 0:
+    own = locks.open_guarded(str(folder / "own"), os.O_RDWR | os.O_CREAT)
+    while own != lease._descriptor:  # the number is free again in the child
+        own = locks.open_guarded(str(folder / "own"), os.O_RDWR)
+    lease.release()
+    os.fstat(own)
+    os._exit(not isinstance(Leases(folder / "leases").take("name", "child"), Holder))
+say(os.waitpid(pid, 0)[1], os.listdir(folder / "leases"))
+lease.release()
+say(os.listdir(folder / "leases"))
+"""
+
+
+def test_a_forked_child_cannot_release_what_its_parent_holds(tmp_path: Path) -> None:
+    assert finish(start(FORK, tmp_path)).splitlines() == ["0 ['name']", "[]"]
+
+
 def test_without_a_thread_the_lock_alone_tells(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,6 @@ from consist import (
     Tracker,
     define_step,
 )
-from consist.errors import NotSupportedYet
 
 LOADED = ExecutionOptions(load_inputs=True)
 
@@ -234,15 +233,6 @@ def test_steps_outside_the_block_are_errors(tracker: Tracker) -> None:
     with pytest.raises(RuntimeError, match="'s'"):
         sc.run(one, outputs=["f"])
     assert tracker.find_runs(model="one") == []
-
-
-def test_joining_a_scenario_says_that_it_cannot_yet(
-    tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # G-16: a later issue
-    with pytest.raises(NotSupportedYet, match="join"):
-        tracker.scenario("s", join=True)
-    assert tracker.find_runs() == []
 
 
 def test_an_unknown_hydration_of_steps_is_an_error_where_it_is_written(tracker: Tracker) -> None:
