@@ -12,7 +12,8 @@ __version__ = "0.1.0.dev0"
 
 _HOMES = {
     "consist.api": (
-        "cached_artifacts cached_output capture_outputs current_run current_tracker explain"
+        "cached_artifacts cached_output capture_outputs current_consist current_run current_tracker"
+        " explain"
         " find_latest_run find_run find_runs get_artifact get_run history ingest load load_df"
         " load_relation log_artifact log_artifacts log_dataframe log_input log_meta"
         " log_output output_dir output_path run run_query scenario set_current_tracker"
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from consist.api import cached_artifacts as cached_artifacts
     from consist.api import cached_output as cached_output
     from consist.api import capture_outputs as capture_outputs
+    from consist.api import current_consist as current_consist
     from consist.api import current_run as current_run
     from consist.api import current_tracker as current_tracker
     from consist.api import explain as explain

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from consist.core.tracker import Tracker
     from consist.hot import ingest as hot
     from consist.models.result import RunResult
-    from consist.models.run import Run
+    from consist.models.run import ConsistRecord, Run
     from consist.query import artifacts as find_artifacts_
     from consist.query import ask
     from consist.query import history as history_
@@ -113,6 +113,17 @@ def current_run() -> Run | None:
 
     active = innermost()
     return None if active is None else Run.from_record(active.record)
+
+
+def current_consist() -> ConsistRecord | None:
+    """Return everything that is known so far of the run that code here belongs to, or ``None``."""
+    from consist.models.run import ConsistRecord
+
+    active = innermost()
+    if active is None:
+        return None
+    with active.lock:
+        return ConsistRecord(active.document(), active.workspace.path_of)
 
 
 def _reach(tracker: Workspace | None, action: str) -> Workspace:

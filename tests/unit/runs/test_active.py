@@ -330,6 +330,25 @@ def test_the_current_run_is_that_of_the_code_that_asks(tracker: Tracker) -> None
     assert consist.current_run() is None
 
 
+def test_what_is_known_of_the_current_run_so_far(tracker: Tracker, raw: Path) -> None:
+    # background 8.7
+    assert consist.current_consist() is None
+
+    def step() -> None:
+        tracker.log_artifact(raw, key="k")
+        known = in_thread(consist.current_consist)
+        assert known is not None
+        assert (known.run.id, known.run.status) == ("r", "running")
+        assert [artifact.key for artifact in known.outputs] == ["k"]
+        assert known.outputs[0].path == raw
+        assert known.config == {"n": 1}
+        tracker.log_meta(seen=True)
+        assert "seen" not in known.run.meta
+
+    tracker.run(step, run_id="r", config={"n": 1})
+    assert consist.current_consist() is None
+
+
 def test_a_generator_that_is_left_open_does_not_keep_its_run_active(tracker: Tracker) -> None:
     def numbers() -> Iterator[int]:
         with tracker.start_run("r", "m"):
