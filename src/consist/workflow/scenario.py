@@ -47,7 +47,7 @@ from consist.workflow.blocks import BlockEnd, failure_of, record_end
 from consist.workflow.coupler import Coupler
 from consist.workflow.inputs import StepInputs
 from consist.workflow.joining import HEADER_TAG, JoinedBlock, open_or_join
-from consist.workflow.points import PointOptions, points_of
+from consist.workflow.points import PointOptions, check_options, points_of
 from consist.workflow.results import SweepResult
 from consist.workflow.sweep import Driver, SweepOptions
 
@@ -473,8 +473,8 @@ class ScenarioContext:
         how = SweepOptions(executor=executor, retries=retries, on_error=on_error, progress=progress)
         config = options.pop("config", None)
         points = points_of(over, config, {"name": name, **options}, point_options)
-        for given in (options, *(point.options for point in points[:1])):
-            _check_options_of_steps(given)
+        _check_options_of_steps(options)
+        check_options(points, _check_options_of_steps)
         self._steps_began = True
         driver = Driver(self._workspace, header.record, fn, points, self._completed, how)
         try:
