@@ -42,7 +42,11 @@ class Point(msgspec.Struct, frozen=True):
 
 
 def points_of(
-    over: Any, config: Any, options: Mapping[str, Any], point_options: PointOptions | None
+    over: Any,
+    config: Any,
+    options: Mapping[str, Any],
+    point_options: PointOptions | None,
+    model: str | None = None,
 ) -> list[Point]:
     """Return the points of a sweep in order.
 
@@ -56,6 +60,8 @@ def points_of(
         Arguments of the step that all points have in common.
     point_options : callable, optional
         Returns further arguments for the parameters of one point.
+    model : str, optional
+        That of points whose name holds their parameters.
 
     Raises
     ------
@@ -63,7 +69,8 @@ def points_of(
         If ``over`` or one of its rows is nothing of the kind, naming it.
     """
     return [
-        _point(index, row, config, options, point_options) for index, row in enumerate(rows(over))
+        _point(index, row, config, {"model": None, **options}, point_options, model)
+        for index, row in enumerate(rows(over))
     ]
 
 
@@ -73,13 +80,15 @@ def _point(
     config: Any,
     options: Mapping[str, Any],
     point_options: PointOptions | None,
+    model: str | None,
 ) -> Point:
     parameters = _parameters(index, row)
     own = {} if point_options is None else _own_options(index, parameters, point_options)
     whole = row if config is None and not is_mapping(row) else {**_shared(config), **parameters}
     name = own.get("name", options.get("name"))
     if isinstance(name, str) and "{" in name:
-        own = {**own, "name": _filled(name, parameters)}
+        named = options["model"] or model
+        own = {"model": named, **own, "name": _filled(name, parameters)}
     return Point(index, parameters, own.pop("config", whole), {**options, **own})
 
 

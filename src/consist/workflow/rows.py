@@ -68,7 +68,7 @@ def _plain(value: Any) -> Any:
     if value is None or type(value) in {int, float, str, bool}:
         return value
     kind: type[Any] = type(value)
-    if not kind.__module__.startswith("pandas."):
+    if kind.__module__.partition(".")[0] != "pandas":
         return value
     if kind.__name__ in {"NaTType", "NAType"}:
         return None

@@ -23,6 +23,7 @@ from consist.runs.lifecycle import close_run, new_run, running, status_after
 from consist.runs.request import resolve_run_invocation, step_of
 from consist.runs.run import execute_run
 from consist.runs.trace import block_arguments, traced
+from consist.step import definition_of, function_name
 from consist.types import (
     ArtifactRef,
     BindingResult,
@@ -472,7 +473,8 @@ class ScenarioContext:
             raise WrongType(f"the step of a sweep is {a_kind(fn)}, not a function")
         how = SweepOptions(executor=executor, retries=retries, on_error=on_error, progress=progress)
         config = options.pop("config", None)
-        points = points_of(over, config, {"name": name, **options}, point_options)
+        model = None if definition_of(fn).model else function_name(fn)
+        points = points_of(over, config, {"name": name, **options}, point_options, model)
         _check_options_of_steps(options)
         check_options(points, _check_options_of_steps)
         self._steps_began = True
