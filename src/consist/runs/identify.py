@@ -314,7 +314,8 @@ def _as_sent(ws: Workspace, request: RunRequest, sent: FoundCode) -> FoundCode:
 
 def _imported_parts(request: RunRequest, found: FoundCode, sent: FoundCode) -> set[str]:
     """Return what a function that came by value uses from modules that are imported here."""
-    own = Path(inspect.unwrap(request.fn).__code__.co_filename).name if request.fn else ""
+    code = None if request.fn is None else identity.code_of(request.fn)
+    own = "?" if code is None else Path(code.co_filename).name
     kinds = ("constant ", "function ", "class ", "file ")
     both = found.parts.keys() & sent.parts.keys()
     return {part for part in both if part.startswith(kinds) and not part.endswith(own)}

@@ -46,6 +46,10 @@ class LoadedHere:
         self._count = 0
         self._lock = threading.Lock()
 
+    def begin_anew(self) -> None:
+        """Go on in a forked child, where a lock of the parent may be held for ever."""
+        self._lock = threading.Lock()
+
     def look(self) -> None:
         """Take in modules that were loaded since the last look.
 
@@ -82,6 +86,7 @@ class LoadedHere:
 
 
 loaded_here = LoadedHere()
+os.register_at_fork(after_in_child=loaded_here.begin_anew)
 
 
 def project_sources(root: Path, files: Collection[str] = ()) -> dict[str, Source]:

@@ -41,7 +41,7 @@ from consist.workflow.results import (
     tally,
 )
 from consist.workflow.same_code import project_sources
-from consist.workflow.tasks import Outcome, Sweep, Task, failure, given_back, portable
+from consist.workflow.tasks import Outcome, Sweep, Task, failure, given_back, portable, why_not_sent
 from consist.workspace import Workspace
 
 Complete = Callable[[RunArguments, Any], RunArguments]
@@ -192,6 +192,9 @@ class Driver:
         except RuntimeError as error:  # broken, or shut down
             attempt.result.status = CANCELLED
             raise self._lost(error) from error
+        except (TypeError, AttributeError, pickle.PicklingError) as error:
+            attempt.result.status = CANCELLED
+            raise why_not_sent(attempt.task, error) from error
         except BaseException:
             attempt.result.status = INTERRUPTED
             raise
@@ -232,6 +235,7 @@ class Driver:
             attempt.result.take(lost())
             raise self._lost(error) from error
         if isinstance(error, (WrongType, pickle.PicklingError)):
+            error = why_not_sent(attempt.task, error)
             attempt.result.take(failure(error))
             raise error  # no task can be sent
         return failure(error)

@@ -199,10 +199,21 @@ def _pickled(value: object, what: str) -> bytes:
 
     try:
         return cloudpickle.dumps(value)
+    except WrongType:
+        raise  # a part says itself why
     except Exception as error:
         problem = WrongType(f"{what} cannot be sent to another process: {error}")
         remedy = "define it in a module, and let it open what it needs itself"
         raise hint(problem, remedy) from error
+
+
+def why_not_sent(task: Task, error: BaseException) -> BaseException:
+    """Return what keeps a task from being sent, where an executor only says that it is so."""
+    try:
+        _pickled(task, f"point {task.__name__!r}")
+    except WrongType as reason:
+        return reason
+    return error
 
 
 # ---------------------------------------------------------------- in the worker
@@ -210,6 +221,14 @@ def _pickled(value: object, what: str) -> bytes:
 _MOST_SWEEPS = 4
 _receiving = threading.Lock()
 _received_here: dict[tuple[int, bytes], Sweep] = {}
+
+
+def _begin_anew() -> None:
+    global _receiving  # noqa: PLW0603 - another thread of the parent may have held it
+    _receiving = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _received(sent: bytes) -> Sweep:

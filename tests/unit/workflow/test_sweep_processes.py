@@ -43,7 +43,7 @@ def executor_of(kind: str, workers: int = 2) -> Iterator[Executor]:
             n_workers=1,
             threads_per_worker=workers,
             processes=kind == "dask",
-            dashboard_address=None,
+            dashboard_address=":0",
         ) as client:
             yield client.get_executor()
     else:
@@ -297,31 +297,21 @@ def test_a_step_that_cannot_be_sent_is_named(
             )
 
 
-@pytest.mark.parametrize("kind", ["spawn", "dask"])
+def forget(folder: str) -> None:
+    sys.path.remove(folder)
+
+
 def test_a_module_that_the_worker_cannot_import_is_named(
-    tracker: Tracker,
-    running: Callable[[str], Executor],
-    here: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    kind: str,
+    tracker: Tracker, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running(kind).submit(int).result()
     (here / "only_in_the_driver.py").write_text("def step(x):\n    pass\n")
     monkeypatch.syspath_prepend(str(here))
     module = importlib.import_module("only_in_the_driver")
-    executor = running(kind)
-    with executor_of("spawn", 1) if kind == "spawn" else _same(executor) as pool:
-        if kind == "spawn":
-            pool.submit(sys.path.clear).result()
-        with tracker.scenario("s") as sc:
-            sweep = sc.map(module.step, {"x": [1]}, executor=pool)
+    with executor_of("spawn", 1) as pool, tracker.scenario("s") as sc:
+        pool.submit(forget, str(here)).result()
+        sweep = sc.map(module.step, {"x": [1]}, executor=pool)
     assert sweep[0].status == "failed"
     assert "only_in_the_driver" in (sweep[0].error or "")
-
-
-@contextmanager
-def _same(executor: Executor) -> Iterator[Executor]:
-    yield executor
 
 
 # ---------------------------------------------------------------- code that differs
