@@ -1,4 +1,4 @@
-"""A sweep that is killed or interrupted loses nothing that was finished, and goes on with the rest."""
+"""A sweep that is killed or interrupted loses nothing that was done, and goes on with the rest."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -41,10 +42,8 @@ def wait_for(driver: subprocess.Popen[str], count: int) -> None:
 
 def end(driver: subprocess.Popen[str]) -> None:
     """Make sure that nothing of a sweep is left running."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(driver.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     driver.communicate(timeout=PATIENCE)
 
 

@@ -13,8 +13,6 @@ from __future__ import annotations
 import ast
 import functools
 import linecache
-import os
-import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cached_property
@@ -22,22 +20,13 @@ from hashlib import sha256
 from types import CodeType
 from typing import Any, NamedTuple, TypeAlias, cast
 
+from consist.identity.parsing import parsing
+
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _WITH_DOCSTRING = (*_FUNCTIONS, ast.ClassDef, ast.Module)
 _LEFT_OUT = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
-
-_parsing = threading.Lock()
-"""CPython 3.11 counts the depth of trees in all threads as one, and stumbles if two are made."""
-
-
-def _begin_anew() -> None:
-    global _parsing  # noqa: PLW0603 - in a forked child, nobody would ever let go of it
-    _parsing = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_begin_anew)
 
 
 # ---------------------------------------------------------------- spelling
@@ -119,7 +108,7 @@ class Source:
     def __init__(self, text: str, filename: str) -> None:
         self.filename = filename
         self._text = text
-        with _parsing:
+        with parsing():
             self.tree = ast.parse(text, filename)
 
     @cached_property
