@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -365,14 +366,19 @@ def test_an_executor_that_was_shut_down_loses_the_sweep_and_not_what_was_done(
 
 def test_a_tracker_that_is_closed_in_the_middle(tmp_path: Path) -> None:
     tracker = Tracker(tmp_path / "runs", tmp_path / "p.duckdb")
+    found: list[SweepResult] = []
 
     def step(n: int) -> None:
         if n == 1:
             tracker.close()
 
-    with pytest.raises(RuntimeError, match="not open"), tracker.scenario("s") as sc:
-        sweep = sc.map(step, {"n": range(4)})
-        assert [p.status for p in sweep][2:] == ["failed", "failed"]
+    def sweep() -> None:
+        with tracker.scenario("s") as sc:
+            found.append(sc.map(step, {"n": range(4)}))
+
+    with pytest.raises(RuntimeError, match="not open"):
+        sweep()
+    assert [point.status for point in found[0]][2:] == ["failed", "failed"]
 
 
 # ---------------------------------------------------------------- time limits
@@ -412,11 +418,8 @@ def test_a_limit_that_the_step_keeps_to_itself_counts_all_the_same(
     way: Callable[[Callable[[], None]], None],
 ) -> None:
     def swallowing() -> None:
-        with time_limit(0.05):
-            try:
-                nap(5)
-            except BaseException:  # noqa: BLE001 - this is what it does
-                pass
+        with time_limit(0.05), suppress(BaseException):
+            nap(5)
 
     with pytest.raises(TimeLimitExceeded):
         way(swallowing)

@@ -232,9 +232,12 @@ def test_a_worker_that_dies_loses_no_finished_point(tracker: Tracker, kind: str)
 
     over = {"x": range(6)}
     how: dict[str, Any] = {"execution_options": ExecutionOptions(runtime_kwargs={"die": True})}
-    with executor_of(kind, 1) as pool, pytest.raises(WorkersLost) as caught:
-        with tracker.scenario("s") as sc:
-            sc.map(step, over, executor=pool, **how)
+    with (
+        executor_of(kind, 1) as pool,
+        pytest.raises(WorkersLost) as caught,
+        tracker.scenario("s") as sc,
+    ):
+        sc.map(step, over, executor=pool, **how)
     statuses = [point.status for point in caught.value.result]
     assert statuses[:3] == ["completed"] * 3
     assert set(statuses[3:]) == {"interrupted"}
@@ -438,9 +441,9 @@ def test_an_edit_while_a_sweep_runs_does_not_change_what_is_executed(
             file.write_text(HELPER.format(rate=99))
         return path
 
-    with Tracker("runs", "p.duckdb") as tracker, executor_of("spawn", 1) as pool:
-        with tracker.scenario("s") as sc:
-            sweep = sc.map(step, {"x": [1, 2, 3]}, executor=pool, outputs=["out"])
+    tracker = Tracker("runs", "p.duckdb")
+    with tracker, executor_of("spawn", 1) as pool, tracker.scenario("s") as sc:
+        sweep = sc.map(step, {"x": [1, 2, 3]}, executor=pool, outputs=["out"])
     assert [point.error for point in sweep] == [None] * 3
     assert [Path(path).read_text() for path in sweep.to_frame()["out"]] == ["1", "2", "3"]
 
@@ -451,9 +454,9 @@ def test_a_constant_that_only_the_driver_has_changed_is_refused(here: Path, edit
     scaled: Any = helper.scaled
     asked = CacheOptions(code_identity="callable_deps")
     for step in (scaled, lambda: scaled()):  # noqa: PLW0108 - one by import, one by value
-        with Tracker("runs", "p.duckdb") as tracker, executor_of("spawn", 1) as pool:
-            with tracker.scenario("s") as sc:
-                sweep = sc.map(step, [{}], "scaled", executor=pool, cache_options=asked)
+        tracker = Tracker("runs", "p.duckdb")
+        with tracker, executor_of("spawn", 1) as pool, tracker.scenario("s") as sc:
+            sweep = sc.map(step, [{}], "scaled", executor=pool, cache_options=asked)
         assert "RATE" in (sweep[0].error or "")
 
 
