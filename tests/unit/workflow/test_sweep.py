@@ -256,7 +256,8 @@ def test_whatever_a_step_raises_is_told_and_the_others_go_on(
 ) -> None:
     def step(n: int) -> None:
         if n < len(RAISED):
-            raise RAISED[n][0]
+            error = RAISED[n][0]()
+            raise error
 
     with tracker.scenario("s") as sc, ThreadPoolExecutor(2) as pool:
         over = {"n": range(len(RAISED) + 1)}

@@ -258,14 +258,14 @@ def test_whatever_is_raised_in_a_worker_is_told(
             super().__init__(a)
             self.held = lambda: b
 
-    raised = [CannotBePickled(1, 2), SystemExit(3), KeyboardInterrupt(), BaseException("base")]
     makers = [lambda: CannotBePickled(1, 2), SystemExit, KeyboardInterrupt, BaseException]
 
     def step(x: int) -> None:
-        raise makers[x]
+        error = makers[x]()
+        raise error
 
     with tracker.scenario("s") as sc:
-        sweep = sc.map(step, {"x": range(len(raised))}, executor=running(kind))
+        sweep = sc.map(step, {"x": range(len(makers))}, executor=running(kind))
     assert [p.status for p in sweep] == ["failed", "failed", "interrupted", "failed"]
     assert all(point.run_id is not None for point in sweep)
 
