@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from consist.errors import WrongType, a_kind, hint
 from consist.types import is_mapping, is_sequence_of_values
@@ -67,7 +67,7 @@ def _plain(value: Any) -> Any:
     """Return what pandas puts around times, and around what is missing, as Python has it."""
     if value is None or type(value) in {int, float, str, bool}:
         return value
-    kind: type[Any] = type(value)
+    kind = cast("type[Any]", type(value))
     if kind.__module__.partition(".")[0] != "pandas":
         return value
     if kind.__name__ in {"NaTType", "NAType"}:
