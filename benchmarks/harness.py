@@ -49,6 +49,8 @@ class Sizes:
     fresh: int = 9
     hits_in_memory: int = 20_000
     ingested_rows: int = 1_000_000
+    points: int = 1_000
+    sweep_rounds: int = 3
 
 
 FULL = Sizes()
@@ -60,6 +62,7 @@ QUICK = Sizes(
     fresh=5,
     hits_in_memory=5_000,
     materialized_file=200 * 2**20,
+    points=200,
 )
 SMOKE = Sizes(
     rounds=1,
@@ -79,6 +82,8 @@ SMOKE = Sizes(
     fresh=1,
     hits_in_memory=20,
     ingested_rows=1_000,
+    points=5,
+    sweep_rounds=1,
 )
 
 

@@ -17,6 +17,7 @@ from benchmarks import (
     misses,
     processes,
     questions,
+    sweeps,
 )
 from benchmarks.harness import Figure, Sizes
 
@@ -32,6 +33,7 @@ THEMES: Mapping[str, Theme] = {
     "one-by-one": many_files.one_by_one,
     "scenario": chains.scenario,
     "processes": processes.together,
+    "sweeps": sweeps.sweeps,
     "questions": questions.questions,
     "explain": questions.explain,
     "signature": identity.signatures,

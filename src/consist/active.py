@@ -292,6 +292,11 @@ class ActiveRuns:
         for run in self:
             self.pop(run)
 
+    def begin_anew(self) -> None:
+        """Forget in a forked child what the parent runs; a lock may be held there for ever."""
+        self._lock = threading.Lock()
+        self.abandon()
+
     def own(self) -> ActiveRun | None:
         """Return the innermost run of this tracker on this thread or task."""
         for run in reversed(_stack.get()):

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import msgspec
 
@@ -73,6 +75,9 @@ class Settings(msgspec.Struct, frozen=True):
         ValueError
             Naming the variable, if its text cannot be read.
         """
+        given = _given.get()
+        if environ is None and given is not None:
+            return given
         env = os.environ if environ is None else environ
         durability = env.get("CONSIST_DURABILITY", "auto")
         if durability not in {"auto", "process", "disk"}:
@@ -91,6 +96,23 @@ class Settings(msgspec.Struct, frozen=True):
             progress=_switch(env, "CONSIST_PROGRESS", default="on"),
             cache_dir=env.get("CONSIST_CACHE_DIR") or None,
         )
+
+
+_given: ContextVar[Settings | None] = ContextVar("consist_settings", default=None)
+
+
+@contextmanager
+def given(settings: Settings) -> Generator[None]:
+    """Let trackers that are opened in the block have these settings.
+
+    Where the caches of a host lie is a matter of the host: ``CONSIST_CACHE_DIR`` is read there.
+    """
+    here = os.environ.get("CONSIST_CACHE_DIR") or None
+    token = _given.set(msgspec.structs.replace(settings, cache_dir=here))
+    try:
+        yield
+    finally:
+        _given.reset(token)
 
 
 def _integer(env: Mapping[str, str], name: str, default: int) -> int:

@@ -117,6 +117,12 @@ class Workspace:
             raise WrongType(f"{type(self).__name__} cannot be opened in another process")
         return _reopened, (self._token, self.opener)
 
+    def close(self) -> None:
+        """Release every file; nothing is recorded any more."""
+        self.closed = True
+        self.files.close()
+        self.store.close()
+
     def check_writable(self, action: str) -> None:
         """Refuse to record anything where the tracker is closed or may only look.
 
@@ -188,15 +194,51 @@ _reopening = threading.Lock()
 
 
 def _reopened(token: str, opener: Callable[[], Workspace]) -> Workspace:
-    """Return the tracker of a token: the one that has it, or the one it was opened as here."""
+    """Return the tracker of a token in this process.
+
+    The one that has it; in a forked child, that of the parent, so that code that holds it finds
+    its runs; one that a module opened with the same arguments; else one that is opened now.
+    """
     key = os.getpid(), token
     with _reopening:
         found = _reachable.get(key) or _reopened_here.get(key)
-        if found is not None and not found.closed:
-            return found
-        for stale in [known for known in _reopened_here if known[0] != key[0]]:
-            del _reopened_here[stale]  # those of the process that this one was forked from
-        while len(_reopened_here) >= _MOST_OPEN:
-            del _reopened_here[next(iter(_reopened_here))]
-        _reopened_here[key] = opener()
-        return _reopened_here[key]
+        if found is None or found.closed:
+            found = _inherited(token) or _opened_alike(opener)
+        if found is None:
+            _make_room(key[0])
+            found = opener()
+        _reopened_here[key] = found
+        return found
+
+
+def _inherited(token: str) -> Workspace | None:
+    """Return the tracker of a token that this process was forked with."""
+    for (_, known), workspace in [*_reachable.items()]:
+        if known == token and not workspace.closed:
+            workspace.active.begin_anew()
+            return workspace
+    return None
+
+
+def _opened_alike(opener: Callable[[], Workspace]) -> Workspace | None:
+    for (process, _), workspace in [*_reachable.items()]:
+        if process == os.getpid() and workspace.opener == opener and not workspace.closed:
+            return workspace
+    return None
+
+
+def _make_room(process: int) -> None:
+    """Let go of what this process inherited, and close what nothing has used for longest."""
+    for stale in [known for known in _reopened_here if known[0] != process]:
+        del _reopened_here[stale]
+    idle = [key for key, workspace in _reopened_here.items() if not [*workspace.active]]
+    for key in idle[: max(len(_reopened_here) - _MOST_OPEN + 1, 0)]:
+        _reopened_here.pop(key).close()
+
+
+def _begin_anew() -> None:
+    global _reopening  # noqa: PLW0603 - another thread of the parent may have held it
+    _reopening = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_begin_anew)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -21,7 +21,7 @@ from consist.lazily import LazyRoom
 from consist.runs import folders, frames, lifecycle, outputs
 from consist.runs import run as _run
 from consist.runs.identify import is_not_code
-from consist.settings import Settings
+from consist.settings import Settings, given
 from consist.step import define_step
 from consist.store.base import Store
 from consist.store.embedded import EmbeddedStore
@@ -140,8 +140,7 @@ run_subdir_fn, allow_external_paths, code_identity
             run_subdir_fn=run_subdir_fn,
             schemas=_by_name(schemas),
         )
-        self.opener = partial(
-            Tracker.from_config,
+        self.opener = _Opener(
             TrackerConfig(
                 run_dir=root,
                 db_path=database,
@@ -155,6 +154,7 @@ run_subdir_fn, allow_external_paths, code_identity
                 allow_external_paths=self.allow_external_paths,
                 code_identity=code_identity,
             ),
+            settings,
         )
         self.identity = CodeIdentity(
             self.project_root, lambda path: is_not_code(self, path), self.files.digest, self.loaded
@@ -361,6 +361,18 @@ run_subdir_fn, allow_external_paths, code_identity
     def on_run_failed(self, callback: C) -> C:
         """Call ``callback(run, error)`` when a run fails; return the callback."""
         return self.hooks.register(self.hooks.failed, callback)
+
+
+@dataclass(frozen=True)
+class _Opener:
+    """Opens a tracker in another process, with the settings that it has here."""
+
+    config: TrackerConfig
+    settings: Settings = field(compare=False)
+
+    def __call__(self) -> Tracker:
+        with given(self.settings):
+            return Tracker.from_config(self.config)
 
 
 def _check_types(

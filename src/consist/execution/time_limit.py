@@ -39,41 +39,59 @@ def time_limit(seconds: float | None) -> Generator[None]:
 
 @contextmanager
 def _by_signal(seconds: float) -> Generator[None]:
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise TimeLimitExceeded(seconds)
+    began, exceeded, over = time.monotonic(), False, False
+    left, _ = signal.getitimer(signal.ITIMER_REAL)  # of a limit around this one
 
-    began = time.monotonic()
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal exceeded
+        if 0 < left < seconds and callable(earlier):
+            earlier(number, frame)
+        exceeded = True
+        if not over:
+            raise TimeLimitExceeded(seconds)
+
     earlier = signal.signal(signal.SIGALRM, stop)
-    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)  # of a limit around this one
+    signal.setitimer(signal.ITIMER_REAL, min(seconds, left or seconds))
     try:
-        yield
+        try:
+            yield
+        finally:
+            over = True  # the signal comes once; if it comes here, the outer block still tidies up
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, earlier)
         if left:
             signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - began), 1e-3))
+    if exceeded:
+        raise TimeLimitExceeded(seconds)  # the step kept it to itself
 
 
 @contextmanager
 def _by_exception(seconds: float) -> Generator[None]:
     thread, lock = threading.get_ident(), threading.Lock()
-    over = False
+    exceeded = over = False
 
     def stop() -> None:
+        nonlocal exceeded
         with lock:
             if not over:
+                exceeded = True
                 _raise_in(thread, _exceeded(seconds))
 
     timer = threading.Timer(seconds, stop)
     timer.daemon = True
     timer.start()
     try:
-        yield
-    finally:
-        with lock:
+        try:
+            yield
+        finally:
             over = True
+    finally:
+        with lock:  # what was sent and has not arrived must not arrive later
             timer.cancel()
-            _raise_in(thread, None)  # what was sent and has not arrived must not arrive later
+            _raise_in(thread, None)
+    if exceeded:
+        raise TimeLimitExceeded(seconds)  # the step kept it to itself
 
 
 def _exceeded(seconds: float) -> type[TimeLimitExceeded]:

@@ -26,6 +26,7 @@ from typing import Any, cast
 from consist.errors import CodeIdentityUnavailableError, IdentityError, hint
 from consist.identity.canonical import digest
 from consist.identity.files import DigestFile, file_digest
+from consist.identity.parsing import parsing
 
 Place = Callable[..., Any] | FrameType
 
@@ -246,7 +247,8 @@ def _class_digest(cls: type) -> str:
         if isinstance(method, FunctionType) and name not in vars(cls):
             inherited[name] = code_source_digest(method.__code__, method.__globals__)
     try:
-        text = textwrap.dedent(inspect.getsource(cls)).rstrip()
+        with parsing():  # which it does, to find the class
+            text = textwrap.dedent(inspect.getsource(cls)).rstrip()
     except (OSError, TypeError, SyntaxError, tokenize.TokenError):
         own = {name: item for name, item in vars(cls).items() if isinstance(item, FunctionType)}
         if not own and not inherited:

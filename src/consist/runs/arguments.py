@@ -114,12 +114,15 @@ class FoundCode(msgspec.Struct, frozen=True, kw_only=True):
         Source files it was taken from; None if that is the whole project.
     notes : mapping
         Metadata of the run.
+    changed : tuple of str
+        Source files that another process, which sent the code, had loaded before they changed.
     """
 
     digest: str
     parts: Mapped = {}
     files: tuple[str, ...] | None = None
     notes: Mapped = {}
+    changed: tuple[str, ...] = ()
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -285,23 +285,40 @@ def found_code(ws: Workspace, request: RunRequest) -> FoundCode:
 def _as_sent(ws: Workspace, request: RunRequest, sent: FoundCode) -> FoundCode:
     """Return the identity of code that came from another process.
 
-    A function that came by value is what was identified there. One that was imported here may be
-    another version of it.
+    A function that came by value is what was identified there, but what it uses was imported
+    here, as is all of a function that was imported; that may be another version of it.
 
     Raises
     ------
     CodeDiffers
         If it is.
     """
-    if request.fn is None or not is_importable(request.fn):
+    if request.fn is None:
         return sent
-    found = found_code(ws, request)
-    if found.digest != sent.digest:
-        labels = sorted({*found.parts, *sent.parts})
-        parts = [label for label in labels if found.parts.get(label) != sent.parts.get(label)]
-        problem = CodeDiffers(qualified_name(request.fn), this_process().host, tuple(parts[:10]))
-        raise hint(problem, "restart the workers, and let them see the files that the driver sees")
-    return found
+    by_value = not is_importable(request.fn)
+    try:
+        found = found_code(ws, request)
+    except CodeIdentityUnavailableError:
+        if by_value:
+            return sent
+        raise
+    if found.digest == sent.digest:
+        return sent
+    labels = _imported_parts(request, found, sent) if by_value else {*found.parts, *sent.parts}
+    parts = sorted(label for label in labels if found.parts.get(label) != sent.parts.get(label))
+    if by_value and not parts:
+        return sent
+    problem = CodeDiffers(qualified_name(request.fn), this_process().host, tuple(parts[:10]))
+    raise hint(problem, "restart the workers, and let them see the files that the driver sees")
+
+
+def _imported_parts(request: RunRequest, found: FoundCode, sent: FoundCode) -> set[str]:
+    """Return what a function that came by value uses from modules that are imported here."""
+    code = None if request.fn is None else identity.code_of(request.fn)
+    own = "?" if code is None else Path(code.co_filename).name
+    kinds = ("constant ", "function ", "class ", "file ")
+    both = found.parts.keys() & sent.parts.keys()
+    return {part for part in both if part.startswith(kinds) and not part.endswith(own)}
 
 
 def _code_digest(ws: Workspace, request: RunRequest) -> tuple[CodeDigest, str | None]:

@@ -355,7 +355,7 @@ def note_copies(run: ActiveRun, copied: Mapping[str, str]) -> None:
 def _execute(ws: Workspace, request: RunRequest, identity: Identity, answer: Answer) -> RunResult:
     run = new_run(ws, request, identity, answer)
     with running(ws, run):
-        note_changed_code(ws, run)
+        note_changed_code(ws, run, () if request.code is None else request.code.changed)
         prepare_inputs(ws, run, request)
         seen = watch(ws, request)
         call = bind(ws, request, run.named, RunContext(ws, run))
@@ -366,10 +366,17 @@ def _execute(ws: Workspace, request: RunRequest, identity: Identity, answer: Ans
     return _result(ws, document, cache_hit=False, value=value)
 
 
-def note_changed_code(ws: Workspace, run: ActiveRun) -> None:
+def note_changed_code(ws: Workspace, run: ActiveRun, elsewhere: tuple[str, ...] = ()) -> None:
     """Note source files that changed after they were loaded; such a run is no cache source.
 
     What it executes is not what its identity says.
+
+    Parameters
+    ----------
+    ws, run
+        Tracker and run.
+    elsewhere : tuple of str
+        Those of the process that the code came from by value.
     """
     if not ws.keeps:
         return
@@ -378,8 +385,9 @@ def note_changed_code(ws: Workspace, run: ActiveRun) -> None:
         changed = ws.loaded.changed()
     else:
         changed = ws.loaded.changed_among(run.sources)
-    if changed:
-        meta = {**run.record.meta, "code_changed_since_load": list(changed)}
+    if changed or elsewhere:
+        files = list(dict.fromkeys((*changed, *elsewhere)))
+        meta = {**run.record.meta, "code_changed_since_load": files}
         run.record = replace(run.record, meta=meta)
         run.extra = replace(run.extra, reusable=False)
 

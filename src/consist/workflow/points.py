@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import string
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -12,7 +13,8 @@ import msgspec
 from consist.errors import InvalidMetadata, UsageError, WrongType, a_kind, hint
 from consist.identity import fields_of
 from consist.runs.arguments import RunRequest
-from consist.types import is_mapping, is_sequence_of_values
+from consist.types import is_mapping
+from consist.workflow.rows import rows
 
 Parameters = Mapping[str, Any]
 PointOptions = Callable[[Parameters], Mapping[str, Any] | None]
@@ -40,7 +42,11 @@ class Point(msgspec.Struct, frozen=True):
 
 
 def points_of(
-    over: Any, config: Any, options: Mapping[str, Any], point_options: PointOptions | None
+    over: Any,
+    config: Any,
+    options: Mapping[str, Any],
+    point_options: PointOptions | None,
+    model: str | None = None,
 ) -> list[Point]:
     """Return the points of a sweep in order.
 
@@ -54,6 +60,8 @@ def points_of(
         Arguments of the step that all points have in common.
     point_options : callable, optional
         Returns further arguments for the parameters of one point.
+    model : str, optional
+        That of points whose name holds their parameters.
 
     Raises
     ------
@@ -61,7 +69,8 @@ def points_of(
         If ``over`` or one of its rows is nothing of the kind, naming it.
     """
     return [
-        _point(index, row, config, options, point_options) for index, row in enumerate(rows(over))
+        _point(index, row, config, {"model": None, **options}, point_options, model)
+        for index, row in enumerate(rows(over))
     ]
 
 
@@ -71,48 +80,19 @@ def _point(
     config: Any,
     options: Mapping[str, Any],
     point_options: PointOptions | None,
+    model: str | None,
 ) -> Point:
     parameters = _parameters(index, row)
-    own = {} if point_options is None else _own_options(index, point_options(dict(parameters)))
+    own = {} if point_options is None else _own_options(index, parameters, point_options)
     whole = row if config is None and not is_mapping(row) else {**_shared(config), **parameters}
     name = own.get("name", options.get("name"))
     if isinstance(name, str) and "{" in name:
-        own = {**own, "name": _filled(name, parameters)}
+        named = options["model"] or model
+        own = {"model": named, **own, "name": _filled(name, parameters)}
     return Point(index, parameters, own.pop("config", whole), {**options, **own})
 
 
-# ---------------------------------------------------------------- rows
-
-
-def rows(over: Any) -> Iterator[Any]:
-    """Yield the rows of a grid, a table or an iterable of rows."""
-    if is_mapping(over):
-        yield from _grid(over)
-    elif hasattr(over, "to_dicts"):  # polars
-        yield from over.to_dicts()
-    elif hasattr(over, "to_pylist"):  # Arrow
-        yield from over.to_pylist()
-    elif hasattr(over, "to_dict") and hasattr(over, "columns"):  # pandas
-        yield from over.to_dict(orient="records")
-    elif is_sequence_of_values(over):
-        yield from over
-    else:
-        problem = WrongType(f"over is {a_kind(over)}")
-        raise hint(problem, "pass a mapping of lists, a list of mappings, or a table")
-
-
-def _grid(lists: Mapping[Any, Any]) -> Iterator[dict[str, Any]]:
-    values = {name: _values(name, given) for name, given in lists.items()}
-    for combination in itertools.product(*values.values()):
-        yield dict(zip(values, combination, strict=True))
-
-
-def _values(name: object, given: Any) -> list[Any]:
-    if is_mapping(given) or not is_sequence_of_values(given):
-        problem = WrongType(f"over[{name!r}] is {a_kind(given)}, not a list of values")
-        raise hint(problem, f"write {name}=[...], or give what does not vary in config=")
-    to_list = getattr(given, "tolist", None)  # numpy and pandas: plain numbers
-    return list(given) if to_list is None else to_list()
+# ---------------------------------------------------------------- parameters
 
 
 def _parameters(index: int, row: Any) -> dict[str, Any]:
@@ -147,13 +127,31 @@ def _shared(config: Any) -> Mapping[str, Any]:
 # ---------------------------------------------------------------- options
 
 
-def _own_options(index: int, given: Any) -> dict[str, Any]:
+def _own_options(index: int, parameters: Parameters, point_options: PointOptions) -> dict[str, Any]:
+    if not callable(cast("object", point_options)):
+        problem = WrongType(f"point_options is {a_kind(point_options)}, not a function")
+        raise hint(problem, "what all points have in common are arguments of map() itself")
+    try:
+        given: Any = point_options(dict(parameters))
+    except Exception as error:
+        error.add_note(f"in point_options, for point {index} {dict(parameters)}")
+        raise
     if given is None:
         return {}
     if not is_mapping(given):
         problem = WrongType(f"point_options returned {a_kind(given)} for point {index}")
         raise hint(problem, "return a mapping of arguments of the step, such as {'year': 2030}")
     return dict(given)
+
+
+def check_options(points: Iterable[Point], check: Callable[[Mapping[str, Any]], None]) -> None:
+    """Check the arguments of every point; those that have the same names, once."""
+    checked: set[frozenset[str]] = set()
+    for point in points:
+        names = frozenset(point.options)
+        if names not in checked:
+            checked.add(names)
+            check(point.options)
 
 
 def _filled(name: str, parameters: Parameters) -> str:
@@ -178,6 +176,21 @@ class Places:
     def __init__(self) -> None:
         self._taken: dict[tuple[str, str], int] = {}
 
+    def check_shared(self, points: Sequence[Point]) -> None:
+        """Refuse, before anything is executed, what only one point can have.
+
+        Raises
+        ------
+        ValueError
+            If all points have one id or folder, or write to one place.
+        """
+        for first, second in itertools.pairwise(points[:2]):
+            for name in ("run_id", "capture_dir", "output_paths"):
+                given = first.options.get(name)
+                if given and given == second.options.get(name):
+                    problem = UsageError(f"points 0 and 1 of the sweep have the same {name}")
+                    raise hint(problem, "give each point its own with point_options=")
+
     def take(self, index: int, request: RunRequest) -> None:
         """Note what a point names for itself.
 
@@ -201,4 +214,5 @@ def _places(request: RunRequest) -> Iterator[tuple[str, str]]:
         yield "run_id", request.run_id
     if request.capture_dir is not None:
         yield "capture_dir", request.capture_dir
-    yield from (("output path", str(path)) for path in request.output_paths.values())
+    for path in request.output_paths.values():
+        yield "output path", os.path.normpath(str(path))

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from consist.errors import PointsFailed, UnknownKey, hint
-from consist.models.record import ArtifactRecord
+from consist.identity import plain
+from consist.models.record import ArtifactRecord, storable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
     from consist.workflow.tasks import Outcome
     from consist.workspace import Workspace
 
-COMPLETED, RUNNING, CANCELLED = "completed", "running", "cancelled"
+COMPLETED, RUNNING, CANCELLED, INTERRUPTED = "completed", "running", "cancelled", "interrupted"
 
 _COLUMNS = ("status", "run_id", "cache_hit", "duration_seconds", "attempts", "error")
 _SHOWN_ERRORS = 3
+_LISTED_FAILURES = 20
+_LISTED_TEXT = 500
 
 
 class PointResult:
@@ -34,7 +37,8 @@ class PointResult:
         What was varied.
     status : str
         ``"completed"``, ``"failed"`` or ``"interrupted"``; in a sweep that was stopped also
-        ``"cancelled"``, if it was never begun, and ``"running"``, if it was not waited for.
+        ``"cancelled"``, if it was not begun or its result was given up, and ``"running"``, if it
+        was not waited for.
     run_id : str or None
         Its run; ``None`` where it failed or was cancelled before there was one.
     cache_hit : bool
@@ -219,9 +223,42 @@ def tally(counts: Counter[str]) -> str:
     return ", ".join([*said, *(f"{counts[status]:,} {status}" for status in others)])
 
 
+def summary_of(result: SweepResult) -> dict[str, Any]:
+    """Return what the header of a scenario keeps of a sweep: counts, and the first failures."""
+    listed = [point for point in result if point.error is not None][:_LISTED_FAILURES]
+    failures = [
+        {
+            "parameters": {name: _shown(value) for name, value in point.parameters.items()},
+            "run": point.run_id,
+            "error": (point.error or "")[:_LISTED_TEXT],
+        }
+        for point in listed
+    ]
+    counts = counted(result)
+    return {
+        "name": result.name,
+        "points": len(result),
+        "hits": counts.pop("hits", 0),
+        **dict(counts),
+        **({"failures": failures} if failures else {}),
+    }
+
+
+def _shown(value: object) -> Any:
+    """Return a parameter as a record may hold it: plain and short."""
+    try:
+        known = plain(value, "parameter")
+    except Exception:  # noqa: BLE001 - whatever the classes of users raise
+        known = f"a {type(value).__name__}"
+    if known is None or isinstance(known, (bool, int, float)):
+        return known
+    return storable(known if isinstance(known, str) else f"{known}")[:_LISTED_TEXT]
+
+
 def points_failed(result: SweepResult) -> PointsFailed:
     """Return the error of a sweep of which points failed."""
     error = PointsFailed(result.name, tally(counted(result)), result)
     for point in list(result.failed)[:_SHOWN_ERRORS]:
-        hint(error, f"point {point.index} {point.parameters}: {point.error or point.status}")
+        shown = {name: _shown(value) for name, value in point.parameters.items()}
+        hint(error, f"point {point.index} {shown}: {point.error or point.status}")
     return error

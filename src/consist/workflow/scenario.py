@@ -25,6 +25,7 @@ from consist.runs.lifecycle import close_run, new_run, running, status_after
 from consist.runs.request import resolve_run_invocation, step_of
 from consist.runs.run import execute_run
 from consist.runs.trace import block_arguments, traced
+from consist.step import definition_of, function_name
 from consist.types import (
     ArtifactRef,
     BindingResult,
@@ -48,7 +49,7 @@ from consist.workflow.blocks import BlockEnd, failure_of, record_end
 from consist.workflow.coupler import Coupler, coupler_of
 from consist.workflow.inputs import StepInputs
 from consist.workflow.joining import HEADER_TAG, JoinedBlock, open_or_join
-from consist.workflow.points import PointOptions, points_of
+from consist.workflow.points import PointOptions, check_options, points_of
 from consist.workflow.results import SweepResult
 from consist.workflow.sweep import Driver, SweepOptions
 
@@ -473,9 +474,10 @@ class ScenarioContext:
             raise WrongType(f"the step of a sweep is {a_kind(fn)}, not a function")
         how = SweepOptions(executor=executor, retries=retries, on_error=on_error, progress=progress)
         config = options.pop("config", None)
-        points = points_of(over, config, {"name": name, **options}, point_options)
-        for given in (options, *(point.options for point in points[:1])):
-            _check_options_of_steps(given)
+        model = None if definition_of(fn).model else function_name(fn)
+        points = points_of(over, config, {"name": name, **options}, point_options, model)
+        _check_options_of_steps(options)
+        check_options(points, _check_options_of_steps)
         self._steps_began = True
         driver = Driver(self._workspace, header.record, fn, points, self._completed, how)
         try:

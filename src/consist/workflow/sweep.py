@@ -12,12 +12,13 @@ import queue
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures import BrokenExecutor, Future
 from typing import Any
 
 import msgspec
 
-from consist.errors import ConsistError, UsageError, WorkersLost, WrongType, a_kind, hint
+from consist.errors import ConsistError, WorkersLost, WrongType, hint
+from consist.identity import is_importable
 from consist.models.record import RunRecord, replace
 from consist.progress import DELAY, Show, counting
 from consist.runs.arguments import RunArguments, RunRequest
@@ -25,59 +26,38 @@ from consist.runs.lifecycle import adopted
 from consist.runs.request import resolve_run_invocation
 from consist.runs.run import give_back_request
 from consist.step import definition_of, function_name
-from consist.types import CacheOptions, check_option
+from consist.types import CacheOptions
+from consist.workflow.executors import InThisThread, SweepOptions
 from consist.workflow.points import Places, Point
 from consist.workflow.results import (
     CANCELLED,
     COMPLETED,
+    INTERRUPTED,
     RUNNING,
     PointResult,
     SweepResult,
     points_failed,
+    summary_of,
     tally,
 )
-from consist.workflow.tasks import Outcome, Sweep, Task, failure, given_back, portable
+from consist.workflow.same_code import project_sources
+from consist.workflow.tasks import Outcome, Sweep, Task, failure, given_back, portable, why_not_sent
 from consist.workspace import Workspace
-
-ON_ERROR = ("continue", "raise")
 
 Complete = Callable[[RunArguments, Any], RunArguments]
 """Gives the arguments of a step the defaults of its scenario, and a binding to its inputs."""
 
 _MOST_WAITING = 10_000
 _GRACE = 2.0
-_FAILURES_LISTED = 20
 
 
-class SweepOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a sweep is executed; see :meth:`~consist.workflow.scenario.ScenarioContext.map`."""
+class Attempt(msgspec.Struct, eq=False):
+    """One point on its way through the executor."""
 
-    executor: Executor | None = None
-    retries: int = 0
-    on_error: str = "continue"
-    progress: bool = True
-
-    def __post_init__(self) -> None:
-        if self.executor is not None and not callable(getattr(self.executor, "submit", None)):
-            problem = WrongType(f"executor is {a_kind(self.executor)}, which cannot submit")
-            raise hint(problem, "pass a concurrent.futures.Executor, such as ThreadPoolExecutor()")
-        retries: object = self.retries
-        if type(retries) is not int or retries < 0:
-            raise UsageError(f"retries={retries!r} is not a whole number from 0")
-        check_option("on_error", self.on_error, ON_ERROR)
-
-
-class InThisThread(Executor):
-    """Executes each task where and when it is submitted."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Call the function; what stops the process (Ctrl-C) is raised at once."""
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - a future holds it for whoever asks
-            future.set_exception(error)
-        return future
+    point: Point
+    result: PointResult
+    task: Task
+    signature: str | None
 
 
 class Driver:
@@ -112,9 +92,10 @@ class Driver:
         self._fn, self._points, self._complete = fn, points, complete
         self._places = Places()
         self._executor = options.executor or InThisThread()
-        self._sweep = Sweep(workspace, self._header, fn, time.time())
-        self._sent: dict[Future[Outcome], tuple[PointResult, Task]] = {}
+        self._sweep: Sweep | None = None
+        self._sent: dict[Future[Outcome], Attempt] = {}
         self._ended: queue.SimpleQueue[Future[Outcome]] = queue.SimpleQueue()
+        self._twins: dict[str, list[tuple[Point, PointResult]]] = {}
         self._count: Counter[str] = Counter()
         self._stopped = False
         results = [PointResult(workspace, point.index, point.parameters) for point in points]
@@ -132,6 +113,7 @@ class Driver:
         WorkersLost
             If the executor broke.
         """
+        self._places.check_shared(self._points)
         wanted = self._options.progress and self._ws.settings.progress
         with counting(self.result.name, len(self._points), shown=wanted) as show:
             try:
@@ -146,15 +128,7 @@ class Driver:
 
     def summary(self) -> dict[str, Any]:
         """Return what the header of the scenario keeps of the sweep."""
-        listed = [p for p in self.result if p.error is not None][:_FAILURES_LISTED]
-        failures = [{"parameters": p.parameters, "run": p.run_id, "error": p.error} for p in listed]
-        return {
-            "name": self.result.name,
-            "points": len(self._points),
-            "hits": self._count["hits"],
-            **dict(Counter(point.status for point in self.result)),
-            **({"failures": failures} if failures else {}),
-        }
+        return summary_of(self.result)
 
     def _offer_all(self, show: Show) -> None:
         for point, result in zip(self._points, self.result, strict=True):
@@ -182,8 +156,15 @@ class Driver:
             return self._note(result, failure(error), show)
         if known is not None:
             return self._note(result, given_back(known), show)
+        signature = identity.signature if request.cache.mode == "reuse" else None
+        if signature in self._twins:
+            self._twins[signature].append((point, result))  # its run is under way
+            return None
         request = msgspec.structs.replace(request, code=identity.found_code)
-        return self._send(result, Task(self._sweep, request))
+        task = Task(self._shared(request), request)
+        if signature is not None:
+            self._twins[signature] = []
+        return self._send(Attempt(point, result, task, signature))
 
     def _prepare(self, point: Point) -> RunRequest:
         options = dict(point.options)
@@ -193,26 +174,49 @@ class Driver:
         request = resolve_run_invocation(self._ws, arguments)
         return portable(self._ws, request)
 
-    def _send(self, result: PointResult, task: Task) -> None:
-        result.attempts += 1
-        result.status = RUNNING
+    def _shared(self, first: RunRequest) -> Sweep:
+        """Return what is sent with every point, put together when the first one is sent."""
+        if self._sweep is None:
+            ws, files = self._ws, None if first.code is None else first.code.files
+            sources, changed = project_sources(ws.project_root, files or ()), ()
+            if ws.keeps and not is_importable(self._fn):
+                ws.loaded.look(thorough=True)
+                changed = ws.loaded.changed() if files is None else ws.loaded.changed_among(files)
+            self._sweep = Sweep(ws, self._header, self._fn, sources, changed)
+        return self._sweep
+
+    def _send(self, attempt: Attempt) -> None:
+        attempt.result.status = RUNNING
         try:
-            future = self._executor.submit(task)
-        except (BrokenExecutor, RuntimeError) as error:  # broken, or shut down
+            future = self._executor.submit(attempt.task)
+        except RuntimeError as error:  # broken, or shut down
+            attempt.result.status = CANCELLED
             raise self._lost(error) from error
-        self._sent[future] = result, task
+        except (TypeError, AttributeError, pickle.PicklingError) as error:
+            attempt.result.status = CANCELLED
+            raise why_not_sent(attempt.task, error) from error
+        except BaseException:
+            attempt.result.status = INTERRUPTED
+            raise
+        attempt.result.attempts += 1
+        self._sent[future] = attempt
         future.add_done_callback(self._ended.put)
 
     def _collect(self, show: Show) -> None:
         """Take in the next attempt that ended, and try again where that is asked for."""
         future = self._next_ended(show)
-        result, task = self._sent.pop(future)
-        outcome = self._outcome(future)
-        again = outcome.status != COMPLETED and result.attempts <= self._options.retries
+        attempt = self._sent.pop(future)
+        outcome = self._outcome(future, attempt)
+        again = outcome.status == "failed" and attempt.result.attempts <= self._options.retries
         if again and not self._stopped:
-            self._send(result, task)
-        else:
-            self._note(result, outcome, show)
+            return self._send(attempt)
+        self._note(attempt.result, outcome, show)
+        if outcome.stops and isinstance(self._executor, InThisThread):
+            raise KeyboardInterrupt
+        for point, result in self._twins.pop(attempt.signature or "", ()):
+            if not self._stopped:
+                self._offer(point, result, show)  # a hit, unless its twin failed
+        return None
 
     def _next_ended(self, show: Show) -> Future[Outcome]:
         while True:
@@ -221,15 +225,20 @@ class Driver:
             except queue.Empty:
                 show(self._done, tally(self._count))
 
-    def _outcome(self, future: Future[Outcome]) -> Outcome:
-        try:
+    def _outcome(self, future: Future[Outcome], attempt: Attempt) -> Outcome:
+        if future.cancelled():
+            return Outcome(status=CANCELLED, error="the executor cancelled it")
+        error = future.exception()
+        if error is None:
             return future.result()
-        except BrokenExecutor as error:
+        if isinstance(error, BrokenExecutor):
+            attempt.result.take(lost())
             raise self._lost(error) from error
-        except (WrongType, pickle.PicklingError):
-            raise  # no task can be sent
-        except (Exception, CancelledError) as error:  # noqa: BLE001 - whatever executors raise
-            return failure(error)
+        if isinstance(error, (WrongType, pickle.PicklingError)):
+            error = why_not_sent(attempt.task, error)
+            attempt.result.take(failure(error))
+            raise error  # no task can be sent
+        return failure(error)
 
     def _note(self, result: PointResult, outcome: Outcome, show: Show) -> None:
         result.take(outcome)
@@ -251,19 +260,27 @@ class Driver:
 
     def _take_back(self, show: Show) -> None:
         """Cancel what was not begun, and wait a moment for what is about to end."""
-        for future, (result, _) in list(self._sent.items()):
+        for future, attempt in list(self._sent.items()):
             if future.cancel():
                 del self._sent[future]
-                result.status = CANCELLED
+                attempt.result.status = CANCELLED
         deadline = time.monotonic() + _GRACE
         while self._sent:
             try:
                 future = self._ended.get(timeout=max(deadline - time.monotonic(), 0))
             except queue.Empty:
                 return
-            found = self._sent.pop(future, None)
-            if found is not None and not future.cancelled() and future.exception() is None:
-                self._note(found[0], future.result(), show)
+            attempt = self._sent.pop(future, None)
+            if attempt is not None and not future.cancelled():
+                error = future.exception()
+                broken = isinstance(error, BrokenExecutor)
+                outcome = lost() if broken else failure(error) if error else future.result()
+                self._note(attempt.result, outcome, show)
+
+
+def lost() -> Outcome:
+    """Return the outcome of a point whose worker is gone; whether it was begun nobody knows."""
+    return Outcome(status=INTERRUPTED, error="the executor broke before the point had ended")
 
 
 def _waiting(given: RunArguments) -> RunArguments:

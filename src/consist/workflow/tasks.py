@@ -11,27 +11,28 @@ from __future__ import annotations
 
 import os
 import pickle
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 
 from consist.artifacts.items import local_path, recorded
 from consist.cache.lookup import Timing
-from consist.errors import CodeDiffers, ConsistError, TimeLimitExceeded, WrongType, hint
-from consist.models.record import ArtifactRecord, RunRecord
+from consist.errors import ConsistError, TimeLimitExceeded, WrongType, hint
+from consist.models.record import ArtifactRecord, RunRecord, storable
 from consist.models.result import RunResult
 from consist.runs.arguments import RunRequest
 from consist.runs.lifecycle import adopted, status_after
 from consist.runs.run import execute_request
-from consist.store.locks import process_born, this_process
 from consist.types import is_path
+from consist.workflow.same_code import Sources, check_same, loaded_here
 from consist.workspace import Workspace
+
+_MOST_SAID = 4_000
 
 Steps = Sequence[Mapping[str, Any]]
 """What a header notes of the runs under it."""
@@ -54,6 +55,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     duration_seconds: float | None = None
     error: str | None = None
     outputs: dict[str, ArtifactRecord] = {}
+    stops: bool = False
+    """Whether it was Ctrl-C."""
 
 
 class Sweep:
@@ -67,20 +70,51 @@ class Sweep:
         The scenario that every run belongs to.
     fn : callable
         The step.
-    began : float
-        When the sweep began; a worker with older code is refused.
+    sources : mapping, optional
+        Source files of the driver; a worker that has others refuses to execute.
+    changed : tuple of str, optional
+        Source files that changed after the driver had loaded them. A step that comes by value is
+        not what they say; such a run is no cache source.
     """
 
     def __init__(
-        self, workspace: Workspace, header: RunRecord, fn: Callable[..., Any] | None, began: float
+        self,
+        workspace: Workspace,
+        header: RunRecord,
+        fn: Callable[..., Any] | None,
+        sources: Sources | None = None,
+        changed: tuple[str, ...] = (),
     ) -> None:
-        self.workspace, self.header, self.fn, self.began = workspace, header, fn, began
+        self.workspace, self.header, self.fn = workspace, header, fn
+        self.sources, self.changed = sources or {}, changed
+        self._checked: set[tuple[str, ...] | None] = set()
 
     @cached_property
     def sent(self) -> bytes:
-        """The same as bytes, for other processes."""
-        parts = (self.workspace, self.header, self.fn, self.began)
-        return _pickled(parts, f"the step {getattr(self.fn, '__qualname__', self.fn)!r}")
+        """The same as bytes, for other processes.
+
+        The step comes first: a module that it is imported from may open the tracker itself.
+        """
+        parts = (self.fn, self.workspace, self.header, dict(self.sources), self.changed)
+        return _pickled(parts, f"the step {step_name(self.fn)!r}")
+
+    @classmethod
+    def received(cls, sent: bytes) -> Sweep:
+        """Return what another process sent."""
+        fn, workspace, header, sources, changed = pickle.loads(sent)  # noqa: S301 - as code is
+        return cls(workspace, header, fn, sources, changed)
+
+    def check_code(self, files: tuple[str, ...] | None) -> None:
+        """Refuse to execute where the code is not the driver's; looked into once.
+
+        Raises
+        ------
+        CodeDiffers
+            Naming the files.
+        """
+        if files not in self._checked:
+            check_same(step_name(self.fn), self.sources, files)
+            self._checked.add(files)
 
 
 class Task:
@@ -96,13 +130,18 @@ class Task:
 
     def __init__(self, sweep: Sweep, request: RunRequest) -> None:
         self._sweep, self._request = sweep, request
+        self.__name__ = request.name  # schedulers show it
+
+    def __dask_tokenize__(self) -> str:
+        """Be another task each time: one that is tried again is to be executed again."""
+        return uuid4().hex
 
     def __reduce__(self) -> tuple[Any, ...]:
         request = msgspec.structs.replace(self._request, fn=None)
         return SentTask, (self._sweep.sent, _pickled(request, f"point {request.name!r}"))
 
     def __call__(self) -> Outcome:
-        """Execute the point and say what became of it."""
+        """Execute the point and say what became of it, whatever it raises."""
         return _outcome(self._sweep, self._request)
 
 
@@ -113,14 +152,20 @@ class SentTask:
         self._sent, self._request = sweep, request
 
     def __call__(self) -> Outcome:
-        """Execute the point and say what became of it."""
+        """Execute the point and say what became of it, whatever it raises."""
         try:
             sweep = _received(self._sent)
-            request = pickle.loads(self._request)  # noqa: S301 - from the driver, as code is
-        except Exception as error:  # noqa: BLE001 - whatever the classes of users raise
+            request: RunRequest = pickle.loads(self._request)  # noqa: S301 - as code is
+            if request.code is not None:
+                sweep.check_code(request.code.files)
+                code = msgspec.structs.replace(request.code, changed=sweep.changed)
+                request = msgspec.structs.replace(request, code=code)
+        except BaseException as error:  # noqa: BLE001 - whatever the classes of users raise
             return failure(error)
         request = msgspec.structs.replace(request, fn=sweep.fn)
-        return _outcome(sweep, request, stopped=KeyboardInterrupt)
+        outcome = _outcome(sweep, request)
+        loaded_here.take_in_new()
+        return outcome
 
 
 def portable(ws: Workspace, request: RunRequest) -> RunRequest:
@@ -154,72 +199,63 @@ def _pickled(value: object, what: str) -> bytes:
 
     try:
         return cloudpickle.dumps(value)
+    except WrongType:
+        raise  # a part says itself why
     except Exception as error:
         problem = WrongType(f"{what} cannot be sent to another process: {error}")
         remedy = "define it in a module, and let it open what it needs itself"
         raise hint(problem, remedy) from error
 
 
+def why_not_sent(task: Task, error: BaseException) -> BaseException:
+    """Return what keeps a task from being sent, where an executor only says that it is so."""
+    try:
+        _pickled(task, f"point {task.__name__!r}")
+    except WrongType as reason:
+        return reason
+    return error
+
+
 # ---------------------------------------------------------------- in the worker
 
+_MOST_SWEEPS = 4
 _receiving = threading.Lock()
-_latest: tuple[int, bytes, Sweep] | None = None
+_received_here: dict[tuple[int, bytes], Sweep] = {}
+
+
+def _begin_anew() -> None:
+    global _receiving  # noqa: PLW0603 - another thread of the parent may have held it
+    _receiving = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _received(sent: bytes) -> Sweep:
     """Return what the tasks of a sweep share; read once for each sweep and process."""
-    global _latest  # noqa: PLW0603 - one sweep at a time is what a worker sees
     with _receiving:
-        known = _latest
-        if known is not None and known[0] == os.getpid() and known[1] == sent:
-            return known[2]
-        loaded = {name: str(getattr(sys.modules[name], "__file__", "")) for name in [*sys.modules]}
-        sweep = Sweep(*pickle.loads(sent))  # noqa: S301 - from the driver, as code is
-        _check_not_stale(sweep, loaded)
-        _latest = os.getpid(), sent, sweep
-        return sweep
-
-
-def _check_not_stale(sweep: Sweep, loaded: dict[str, str]) -> None:
-    """Refuse to execute code that this process loaded before the files were edited.
-
-    Raises
-    ------
-    CodeDiffers
-        Naming the files.
-    """
-    born, root = process_born(), f"{sweep.workspace.project_root}{os.sep}"
-    stale = [
-        file
-        for file in {*loaded.values()}
-        if file.startswith(root)
-        and "site-packages" not in file
-        and born < _modified(file) < sweep.began
-    ]
-    if stale:
-        names = tuple(sorted(file.removeprefix(root) for file in stale)[:10])
-        name = str(getattr(sweep.fn, "__qualname__", sweep.fn))
-        problem = CodeDiffers(name, this_process().host, names)
-        raise hint(problem, "these files changed after the worker was started; restart the workers")
-
-
-def _modified(file: str) -> float:
-    try:
-        return Path(file).stat().st_mtime
-    except OSError:
-        return 0.0
+        key = os.getpid(), sent
+        known = _received_here.get(key)
+        if known is None:
+            loaded_here.look()
+            known = Sweep.received(sent)
+            loaded_here.take_in_new()
+            while len(_received_here) >= _MOST_SWEEPS:
+                del _received_here[next(iter(_received_here))]
+            _received_here[key] = known
+        return known
 
 
 # ---------------------------------------------------------------- execute
 
 
-def _outcome(sweep: Sweep, request: RunRequest, **errors: type[BaseException]) -> Outcome:
-    """Execute a point; errors of the step, and further ones if asked, are told and not raised."""
+def _outcome(sweep: Sweep, request: RunRequest) -> Outcome:
+    """Execute a point; what it raises is told and not raised, so that no executor stumbles."""
     ws, request = sweep.workspace, msgspec.structs.replace(request, asked_at=datetime.now(UTC))
     with adopted(ws, sweep.header) as header:
         try:
             result = execute_request(ws, request, Timing(ws))
-        except (Exception, TimeLimitExceeded, SystemExit, *errors.values()) as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001
             return failure(error, header.steps)
         return given_back(result, header.steps)
 
@@ -243,13 +279,26 @@ def failure(error: BaseException, steps: Steps = ()) -> Outcome:
         run_id=step.get("id"),
         duration_seconds=step.get("duration_seconds"),
         error=_told(error),
+        stops=isinstance(error, KeyboardInterrupt),
     )
 
 
 def _told(error: BaseException) -> str:
     """Return type and message of an error, and the notes that say what to do."""
-    said = str(error) if isinstance(error, ConsistError) else f"{type(error).__name__}: {error}"
-    return "; ".join([said, *getattr(error, "__notes__", ())])
+    kind = type(error).__name__
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 - it is the error's own
+        message = "(its message cannot be had)"
+    ours = isinstance(error, (ConsistError, TimeLimitExceeded)) and message
+    said = message if ours else f"{kind}: {message}" if message else kind
+    notes = getattr(error, "__notes__", ())
+    return storable("; ".join([said, *map(str, notes)])[:_MOST_SAID])
+
+
+def step_name(fn: object) -> str:
+    """Return the name of a step for people."""
+    return str(getattr(fn, "__qualname__", fn))
 
 
 def _last(steps: Steps) -> Mapping[str, Any]:

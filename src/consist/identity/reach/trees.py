@@ -20,6 +20,8 @@ from hashlib import sha256
 from types import CodeType
 from typing import Any, NamedTuple, TypeAlias, cast
 
+from consist.identity.parsing import parsing
+
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -106,7 +108,8 @@ class Source:
     def __init__(self, text: str, filename: str) -> None:
         self.filename = filename
         self._text = text
-        self.tree = ast.parse(text, filename)
+        with parsing():
+            self.tree = ast.parse(text, filename)
 
     @cached_property
     def _codes(self) -> dict[str, list[CodeType]]:
