@@ -219,6 +219,17 @@ def give_back_request(ws: Workspace, request: RunRequest) -> tuple[RunResult | N
     return _give_back(ws, request, identity, answer), identity
 
 
+def is_done(ws: Workspace, request: RunRequest) -> bool:
+    """Tell whether a run would be given back; nothing is recorded and nothing executed.
+
+    A run that executes in any case (``cache_mode="overwrite"``) never is.
+    """
+    identity = identify(ws, request)
+    if identity.signature is None or request.cache.mode == "overwrite":
+        return False
+    return _find(ws, request, identity, Timing(ws)).hit is not None
+
+
 # ---------------------------------------------------------------- look up
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -23,6 +24,7 @@ from consist.runs.lifecycle import close_run, new_run, running, status_after
 from consist.runs.request import resolve_run_invocation, step_of
 from consist.runs.run import execute_run
 from consist.runs.trace import block_arguments, traced
+from consist.step import function_name
 from consist.types import (
     ArtifactRef,
     BindingResult,
@@ -60,7 +62,7 @@ if TYPE_CHECKING:
 __all__ = ["HEADER_TAG", "ScenarioContext", "scenario"]
 
 
-def _check_options_of_steps(given: Mapping[str, Any]) -> None:
+def _check_options_of_steps(given: Mapping[str, Any], verb: str = "map") -> None:
     """Refuse arguments that a step of a sweep does not take.
 
     Raises
@@ -69,9 +71,9 @@ def _check_options_of_steps(given: Mapping[str, Any]) -> None:
         Naming the first of them.
     """
     accepted = inspect.signature(ScenarioContext.run).parameters.keys() - {"self", "fn"}
-    refuse_legacy_options("map", given, accepted)
+    refuse_legacy_options(verb, given, accepted)
     for name in given.keys() - accepted:
-        problem = WrongType(f"map() got an unexpected keyword argument {name!r}")
+        problem = WrongType(f"{verb}() got an unexpected keyword argument {name!r}")
         raise hint(problem, "what varies between the points is given with over=")
 
 
@@ -483,6 +485,64 @@ class ScenarioContext:
             self._sweeps.append(driver.summary())
             for record in driver.result.latest_outputs():
                 self._sync(record, "output")
+
+    def write_points(
+        self,
+        path: PathLike,
+        fn: Callable[..., Any],
+        over: Any,
+        name: str | None = None,
+        *,
+        point_options: PointOptions | None = None,
+        **options: Any,
+    ) -> int:
+        """Write the points of a sweep into a file, so that each can be run from the shell.
+
+        ``consist run-point FILE 7`` runs a point as :meth:`map` would, and joins it to this
+        scenario; no process has to wait for it, as with an array of a cluster's jobs. A point that
+        was run so is a hit for :meth:`map`, and the other way round. Nothing is executed here.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file, JSON. It names code that is executed: trust one as you trust a script.
+        fn : callable
+            The step, at the top level of a module or of a script. A script has to call this in its
+            ``if __name__ == "__main__":``, for its file is loaded to find the step.
+        over, name, point_options, **options
+            As for :meth:`map`. What JSON would give back as something else (tuples, dates, models)
+            is an error.
+
+        Returns
+        -------
+        int
+            How many points there are; their numbers begin at 0.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the step cannot be found by name, or a point cannot be written, naming it.
+
+        Examples
+        --------
+        >>> sc.write_points(  # doctest: +SKIP
+        ...     "points.json", simulate, over={"demand": [0.9, 1.0, 1.1]}, outputs=["kpi"]
+        ... )
+        3
+        """
+        from consist.workflow.points_writer import write_points
+
+        header = self._header("write points")
+        self._workspace.check_writable("write points")
+        points = points_of(
+            over, options.pop("config", None), {"name": name, **options}, point_options
+        )
+        for given in (options, *(point.options for point in points[:1])):
+            _check_options_of_steps(given, "write_points")
+        self._steps_began = True
+        count = write_points(self._workspace, header.record, path, fn, points, self._completed)
+        self._sweeps.append({"name": function_name(fn), "points": count, "file": os.fspath(path)})
+        return count
 
     @contextmanager
     def trace(

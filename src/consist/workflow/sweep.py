@@ -67,6 +67,17 @@ class SweepOptions(msgspec.Struct, frozen=True, kw_only=True):
         check_option("on_error", self.on_error, ON_ERROR)
 
 
+def request_of(
+    ws: Workspace, fn: Callable[..., Any], point: Point, complete: Complete
+) -> RunRequest:
+    """Return the request of a point, such that it means the same in another process."""
+    options = dict(point.options)
+    binding = options.pop("binding", None)
+    arguments = RunArguments(fn=fn, config=point.config, **options)
+    arguments = _waiting(complete(arguments, binding))
+    return portable(ws, resolve_run_invocation(ws, arguments))
+
+
 class InThisThread(Executor):
     """Executes each task where and when it is submitted."""
 
@@ -186,12 +197,7 @@ class Driver:
         return self._send(result, Task(self._sweep, request))
 
     def _prepare(self, point: Point) -> RunRequest:
-        options = dict(point.options)
-        binding = options.pop("binding", None)
-        arguments = RunArguments(fn=self._fn, config=point.config, **options)
-        arguments = _waiting(self._complete(arguments, binding))
-        request = resolve_run_invocation(self._ws, arguments)
-        return portable(self._ws, request)
+        return request_of(self._ws, self._fn, point, self._complete)
 
     def _send(self, result: PointResult, task: Task) -> None:
         result.attempts += 1

@@ -103,7 +103,7 @@ class Task:
 
     def __call__(self) -> Outcome:
         """Execute the point and say what became of it."""
-        return _outcome(self._sweep, self._request)
+        return outcome_of(self._sweep, self._request)
 
 
 class SentTask:
@@ -120,7 +120,7 @@ class SentTask:
         except Exception as error:  # noqa: BLE001 - whatever the classes of users raise
             return failure(error)
         request = msgspec.structs.replace(request, fn=sweep.fn)
-        return _outcome(sweep, request, stopped=KeyboardInterrupt)
+        return outcome_of(sweep, request, stopped=KeyboardInterrupt)
 
 
 def portable(ws: Workspace, request: RunRequest) -> RunRequest:
@@ -213,7 +213,7 @@ def _modified(file: str) -> float:
 # ---------------------------------------------------------------- execute
 
 
-def _outcome(sweep: Sweep, request: RunRequest, **errors: type[BaseException]) -> Outcome:
+def outcome_of(sweep: Sweep, request: RunRequest, **errors: type[BaseException]) -> Outcome:
     """Execute a point; errors of the step, and further ones if asked, are told and not raised."""
     ws, request = sweep.workspace, msgspec.structs.replace(request, asked_at=datetime.now(UTC))
     with adopted(ws, sweep.header) as header:
