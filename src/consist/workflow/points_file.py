@@ -213,10 +213,16 @@ class PointsFile:
         if "config" not in point.differs:
             shared = self._decoded(index, fields["config"], Raws)
             fields["config"] = msgspec.Raw(_encode({**shared, **point.parameters}))
+        unknown = fields.keys() - {*RunRequest.__struct_fields__}
+        if unknown:
+            raise self._damaged(index, f"nobody knows {min(unknown)!r}")
         found = self._decoded(index, _encode(self._with_inputs(index, fields)), RunRequest)
         if found.run_id is not None:
             check_requested_id(found.run_id)
-        return _revived(found)
+        try:
+            return _revived(found)
+        except msgspec.ValidationError as error:
+            raise self._damaged(index, str(error)) from None
 
     def _with_inputs(self, index: int, fields: Raws) -> Raws:
         known = self._document.inputs
