@@ -90,6 +90,8 @@ def _run(points: PointsFile, indexes: list[int], *, as_json: bool) -> None:
                     sys.stdout.flush()
                 if result.status == "interrupted":
                     break
+    except KeyboardInterrupt:  # while the step was loaded
+        raise typer.Exit(_TERMINATED if terminated else _INTERRUPTED) from None
     finally:
         if as_json:
             print_json([_facts(result) for result in done])

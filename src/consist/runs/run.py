@@ -224,10 +224,7 @@ def is_done(ws: Workspace, request: RunRequest) -> bool:
 
     A run that executes in any case (``cache_mode="overwrite"``) never is.
     """
-    identity = identify(ws, request)
-    if identity.signature is None or request.cache.mode == "overwrite":
-        return False
-    return _find(ws, request, identity, Timing(ws)).hit is not None
+    return _search(ws, request, identify(ws, request), Timing(ws)).hit is not None
 
 
 # ---------------------------------------------------------------- look up

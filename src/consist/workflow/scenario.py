@@ -500,7 +500,8 @@ class ScenarioContext:
 
         ``consist run-point FILE 7`` runs a point as :meth:`map` would, and joins it to this
         scenario; no process has to wait for it, as with an array of a cluster's jobs. A point that
-        was run so is a hit for :meth:`map`, and the other way round. Nothing is executed here.
+        was run so is a hit for :meth:`map`, and the other way round. Nothing is executed here, and
+        the coupler gets no outputs.
 
         Parameters
         ----------
