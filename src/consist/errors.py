@@ -39,6 +39,8 @@
     ├── SweepError                    a sweep ended before all of it was done (RuntimeError)
     │   ├── PointsFailed              … because points failed
     │   └── WorkersLost               … because its executor broke
+    ├── PointsFileUnusable            a points file cannot be read or used here (ValueError)
+    ├── StepNotFound                  code is not where a points file says it is (ImportError)
     ├── MissingExtra                  an optional library is not installed (ImportError)
     ├── NotSupportedYet               documented, and not built in this version
     └── StoreError                    the record could not be read or written (RuntimeError)
@@ -487,6 +489,28 @@ class WorkersLost(SweepError):
 
     def __str__(self) -> str:
         return f"sweep {self.name!r} lost its workers: {self.facts}"
+
+
+class PointsFileUnusable(ConsistError, ValueError):
+    """A points file cannot be read, or does not fit to what is asked for or found here."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"points file {self.path}: {self.reason}"
+
+
+class StepNotFound(ConsistError, ImportError):
+    """Code that a points file names cannot be loaded."""
+
+    def __init__(self, step: str, reason: str) -> None:
+        super().__init__(step, reason)
+        self.step, self.reason = step, reason
+
+    def __str__(self) -> str:
+        return f"cannot load {self.step!r}: {self.reason}"
 
 
 class TimeLimitExceeded(BaseException):

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from consist import __version__
-from consist.cli import artifacts, runs
+from consist.cli import artifacts, points, runs
 from consist.cli.render import clean
 from consist.errors import ConsistError
 
@@ -48,6 +48,7 @@ app.command()(artifacts.artifacts)
 app.command()(artifacts.lineage)
 app.command()(artifacts.preview)
 app.command()(runs.summary)
+app.command()(points.run_point)
 
 
 def main() -> None:

@@ -19,7 +19,8 @@ _OPENING = f"""\
 # Command line
 
 `consist` looks at what was recorded. It never changes a database, and never creates one: a path
-with nothing behind it is an error.
+with nothing behind it is an error. `consist run-point` alone executes and records; its file names
+the database.
 
 | | |
 |---|---|

@@ -219,6 +219,14 @@ def give_back_request(ws: Workspace, request: RunRequest) -> tuple[RunResult | N
     return _give_back(ws, request, identity, answer), identity
 
 
+def is_done(ws: Workspace, request: RunRequest) -> bool:
+    """Tell whether a run would be given back; nothing is recorded and nothing executed.
+
+    A run that executes in any case (``cache_mode="overwrite"``) never is.
+    """
+    return _search(ws, request, identify(ws, request), Timing(ws)).hit is not None
+
+
 # ---------------------------------------------------------------- look up
 
 

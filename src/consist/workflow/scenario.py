@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -49,7 +50,7 @@ from consist.workflow.blocks import BlockEnd, failure_of, record_end
 from consist.workflow.coupler import Coupler, coupler_of
 from consist.workflow.inputs import StepInputs
 from consist.workflow.joining import HEADER_TAG, JoinedBlock, open_or_join
-from consist.workflow.points import PointOptions, check_options, points_of
+from consist.workflow.points import Point, PointOptions, check_options, points_of
 from consist.workflow.results import SweepResult
 from consist.workflow.sweep import Driver, SweepOptions
 
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
 __all__ = ["HEADER_TAG", "ScenarioContext", "scenario"]
 
 
-def _check_options_of_steps(given: Mapping[str, Any]) -> None:
+def _check_options_of_steps(verb: str, given: Mapping[str, Any]) -> None:
     """Refuse arguments that a step of a sweep does not take.
 
     Raises
@@ -71,9 +72,9 @@ def _check_options_of_steps(given: Mapping[str, Any]) -> None:
         Naming the first of them.
     """
     accepted = inspect.signature(ScenarioContext.run).parameters.keys() - {"self", "fn"}
-    refuse_legacy_options("map", given, accepted)
+    refuse_legacy_options(verb, given, accepted)
     for name in given.keys() - accepted:
-        problem = WrongType(f"map() got an unexpected keyword argument {name!r}")
+        problem = WrongType(f"{verb}() got an unexpected keyword argument {name!r}")
         raise hint(problem, "what varies between the points is given with over=")
 
 
@@ -470,15 +471,8 @@ class ScenarioContext:
         ...     )
         """
         header = self._header("run a sweep")
-        if not callable(cast("object", fn)):
-            raise WrongType(f"the step of a sweep is {a_kind(fn)}, not a function")
         how = SweepOptions(executor=executor, retries=retries, on_error=on_error, progress=progress)
-        config = options.pop("config", None)
-        model = None if definition_of(fn).model else function_name(fn)
-        points = points_of(over, config, {"name": name, **options}, point_options, model)
-        _check_options_of_steps(options)
-        check_options(points, _check_options_of_steps)
-        self._steps_began = True
+        points = self._points_of("map", fn, over, name, point_options, options)
         driver = Driver(self._workspace, header.record, fn, points, self._completed, how)
         try:
             return driver.run()
@@ -486,6 +480,81 @@ class ScenarioContext:
             self._sweeps.append(driver.summary())
             for record in driver.result.latest_outputs():
                 self._sync(record, "output")
+
+    def write_points(
+        self,
+        path: PathLike,
+        fn: Callable[..., Any],
+        over: Any,
+        name: str | None = None,
+        *,
+        point_options: PointOptions | None = None,
+        **options: Any,
+    ) -> int:
+        """Write the points of a sweep into a file, so that each can be run from the shell.
+
+        ``consist run-point FILE 7`` runs a point as :meth:`map` would, and joins it to this
+        scenario; no process has to wait for it, as with an array of a cluster's jobs. A point that
+        was run so is a hit for :meth:`map`, and the other way round. Nothing is executed here, and
+        the coupler gets no outputs.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file, JSON. It names code that is executed: trust one as you trust a script.
+        fn : callable
+            The step, at the top level of a module or of a script. A script has to call this in its
+            ``if __name__ == "__main__":``, for its file is loaded to find the step.
+        over, name, point_options, **options
+            As for :meth:`map`. What JSON would give back as something else (tuples, dates, models)
+            is an error.
+
+        Returns
+        -------
+        int
+            How many points there are; their numbers begin at 0.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the step cannot be found by name, or a point cannot be written, naming it.
+
+        Examples
+        --------
+        >>> sc.write_points(  # doctest: +SKIP
+        ...     "points.json", simulate, over={"demand": [0.9, 1.0, 1.1]}, outputs=["kpi"]
+        ... )
+        3
+        """
+        from consist.workflow.points_writer import write_points
+
+        header = self._header("write points")
+        self._workspace.check_writable("write points")
+        points = self._points_of("write_points", fn, over, name, point_options, options)
+        count = write_points(self._workspace, header.record, path, fn, points, self._completed)
+        self._sweeps.append({"name": function_name(fn), "points": count, "file": os.fspath(path)})
+        return count
+
+    def _points_of(
+        self,
+        verb: str,
+        fn: Callable[..., Any],
+        over: Any,
+        name: str | None,
+        point_options: PointOptions | None,
+        options: dict[str, Any],
+    ) -> list[Point]:
+        """Return the points of a sweep, whose first step begins now."""
+        if not callable(cast("object", fn)):
+            raise WrongType(f"the step of a sweep is {a_kind(fn)}, not a function")
+        check = partial(_check_options_of_steps, verb)
+        check(options)
+        common = {**options, "name": name}
+        model = None if definition_of(fn).model else function_name(fn)
+        points = points_of(over, common.pop("config", None), common, point_options, model)
+        check_options(points, check)
+        self._steps_began = True
+        return points
 
     @contextmanager
     def trace(

@@ -60,6 +60,17 @@ class Attempt(msgspec.Struct, eq=False):
     signature: str | None
 
 
+def request_of(
+    ws: Workspace, fn: Callable[..., Any], point: Point, complete: Complete
+) -> RunRequest:
+    """Return the request of a point, such that it means the same in another process."""
+    options = dict(point.options)
+    binding = options.pop("binding", None)
+    arguments = RunArguments(fn=fn, config=point.config, **options)
+    arguments = _waiting(complete(arguments, binding))
+    return portable(ws, resolve_run_invocation(ws, arguments))
+
+
 class Driver:
     """Takes the points of one sweep through an executor.
 
@@ -167,12 +178,7 @@ class Driver:
         return self._send(Attempt(point, result, task, signature))
 
     def _prepare(self, point: Point) -> RunRequest:
-        options = dict(point.options)
-        binding = options.pop("binding", None)
-        arguments = RunArguments(fn=self._fn, config=point.config, **options)
-        arguments = _waiting(self._complete(arguments, binding))
-        request = resolve_run_invocation(self._ws, arguments)
-        return portable(self._ws, request)
+        return request_of(self._ws, self._fn, point, self._complete)
 
     def _shared(self, first: RunRequest) -> Sweep:
         """Return what is sent with every point, put together when the first one is sent."""

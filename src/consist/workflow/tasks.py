@@ -142,7 +142,7 @@ class Task:
 
     def __call__(self) -> Outcome:
         """Execute the point and say what became of it, whatever it raises."""
-        return _outcome(self._sweep, self._request)
+        return outcome_of(self._sweep, self._request)
 
 
 class SentTask:
@@ -163,7 +163,7 @@ class SentTask:
         except BaseException as error:  # noqa: BLE001 - whatever the classes of users raise
             return failure(error)
         request = msgspec.structs.replace(request, fn=sweep.fn)
-        outcome = _outcome(sweep, request)
+        outcome = outcome_of(sweep, request)
         loaded_here.take_in_new()
         return outcome
 
@@ -249,7 +249,7 @@ def _received(sent: bytes) -> Sweep:
 # ---------------------------------------------------------------- execute
 
 
-def _outcome(sweep: Sweep, request: RunRequest) -> Outcome:
+def outcome_of(sweep: Sweep, request: RunRequest) -> Outcome:
     """Execute a point; what it raises is told and not raised, so that no executor stumbles."""
     ws, request = sweep.workspace, msgspec.structs.replace(request, asked_at=datetime.now(UTC))
     with adopted(ws, sweep.header) as header:
