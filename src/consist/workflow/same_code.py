@@ -70,6 +70,8 @@ class LoadedHere:
     def take_in_new(self) -> None:
         """Take in modules that were loaded just now, from their files as they are."""
         with self._lock:
+            if len(sys.modules) == self._count:
+                return
             for name, module in [*sys.modules.items()]:
                 path = _source_of(module)
                 if path is not None and name not in _MAIN and name not in self._known:
