@@ -147,7 +147,6 @@ with open_tracker(folder) as tracker:
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "fork of a tracker"])
 def test_of_processes_at_once_one_executes_and_the_others_hit(tmp_path: Path, method: str) -> None:
-  : every run is recorded, whether it executed or not
     code = FORKED if method == "fork of a tracker" else PROCESSES.format(method=method)
     assert run_child(code, tmp_path) == ["[0, 0, 0, 0]"]
     assert signs(tmp_path, "executed") == signs(tmp_path, "miss") == 1
