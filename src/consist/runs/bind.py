@@ -209,6 +209,9 @@ def _check_complete(
         "Likely cause: no input, runtime argument or config key has this name"
         + (", and inputs are not bound" if request.binding == "none" else "")
     )
+    if missing[0] in {_CONTEXT, _SHORT_CONTEXT} or parameters.kinds[missing[0]] == "context":
+        fix = "execution_options=ExecutionOptions(inject_context=True) for the run context"
+        raise hint(problem, f"Suggested fix: {fix}")
     raise hint(
         problem,
         f"Suggested fix: pass inputs={{{missing[0]!r}: ...}}, a config key, or"

@@ -34,6 +34,17 @@ def run(tracker: Tracker, fn: Callable[..., Any], **kwargs: Any) -> Any:
     return tracker.run(fn, run_id="r", execution_options=INJECT, **kwargs)
 
 
+def test_a_context_that_nobody_asked_for_is_told_how_to_be_asked_for(tracker: Tracker) -> None:
+    def named(ctx: Any) -> None: ...
+
+    def annotated(run: RunContext) -> None: ...
+
+    for step in (named, annotated):
+        with pytest.raises(ValueError, match="gets no value for") as caught:
+            tracker.run(step)
+        assert "inject_context=True" in caught.value.__notes__[-1]
+
+
 @pytest.mark.parametrize("name", ["_consist_ctx", "ctx"])
 def test_the_context_is_passed_under_its_usual_names(tracker: Tracker, name: str) -> None:
     # RUN-022, RUN-023, C-12
