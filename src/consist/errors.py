@@ -343,7 +343,7 @@ class UnknownKey(ConsistError, KeyError):
         return f"no {self.key!r} in {self.where}; known keys: {known}"
 
 
-class UnknownInput(UnknownKey, InputMissing):
+class UnknownInput(InputMissing, UnknownKey):
     """A text among the inputs of a step is neither a key of the coupler nor a file."""
 
     def __init__(self, key: str, path: str, known: tuple[str, ...]) -> None:

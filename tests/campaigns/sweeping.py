@@ -44,7 +44,8 @@ def step(n: int, marks: str, seconds: float) -> None:
     while time.monotonic() < until:
         time.sleep(0.002)
     (Path(marks) / f"{n}.{os.getpid()}.{time.monotonic_ns()}").touch()
-    print("done", n, flush=True)
+    sys.stdout.write(f"done {n}\n")  # one write, or lines of threads mix
+    sys.stdout.flush()
 
 
 def main(folder: str, kind: str, points: str, seconds: str) -> None:

@@ -81,9 +81,8 @@ def check_the_rest(folder: Path, kind: str, points: int) -> None:
     again = executed(folder) - marks
     assert set(again) == set(range(points)) - done
     assert set(again.values()) <= {1}
-    assert all(
-        n in done or statuses == ["interrupted"] * len(statuses) for n, statuses in before.items()
-    )
+    left = {n: statuses for n, statuses in before.items() if n not in done}
+    assert {status for statuses in left.values() for status in statuses} <= {"interrupted"}, left
 
 
 @pytest.mark.parametrize("kind", ["fork", "thread"])
@@ -122,7 +121,9 @@ def test_a_killed_worker_ends_the_sweep_and_loses_nothing(tmp_path: Path, kind: 
 
 
 @pytest.mark.parametrize("whom", ["driver", "group"])
-@pytest.mark.parametrize("kind", ["inline", "thread", "fork", "dask"])
+@pytest.mark.parametrize(
+    "kind", ["inline", "thread", "fork", pytest.param("dask", marks=pytest.mark.slow)]
+)
 def test_ctrl_c_cancels_what_was_not_begun(tmp_path: Path, kind: str, whom: str) -> None:
     if kind == "dask" and whom == "group":
         pytest.skip("the nanny of Dask restarts workers that a terminal interrupts")
@@ -147,11 +148,9 @@ def test_ctrl_c_cancels_what_was_not_begun(tmp_path: Path, kind: str, whom: str)
         (sweep,) = header.meta["sweeps"]
         assert sweep["points"] == 200
         assert sweep["cancelled"] > 100
-        assert sweep["completed"] >= 4
-    assert {s for statuses in recorded(tmp_path).values() for s in statuses} <= {
-        "completed",
-        "interrupted",
-    }
+    found = Counter(s for statuses in recorded(tmp_path).values() for s in statuses)
+    assert found.keys() <= {"completed", "interrupted"}
+    assert found["completed"] >= 3  # five said that they were done, two of them perhaps just so
     check_the_rest(tmp_path, kind if kind != "dask" else "thread", 200)
 
 

@@ -185,9 +185,14 @@ def create_exclusively(path: str) -> bool:
 
 
 def _process_start(pid: int) -> float:
-    """Seconds since boot at which a process of this host started; 0.0 where unknown."""
+    """Seconds since boot at which a process of this host started; 0.0 where unknown.
+
+    One that has died and that its parent has not noticed yet is not known either.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        if fields[0] in {"Z", "X"}:
+            return 0.0
         return int(fields[19]) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):
         return 0.0

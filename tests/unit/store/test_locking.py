@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +18,6 @@ from tests.unit.store.children import child, finish, holding, start
 from tests.unit.store.worlds import document, ids, merged, open_store, record
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from consist.store.embedded import EmbeddedStore
 
 
@@ -299,3 +300,17 @@ def test_asking_whether_a_file_is_locked_takes_and_writes_nothing(tmp_path: Path
     locks.close_guarded(holder)
     assert not locks.is_locked(str(path))
     assert [item.name for item in tmp_path.iterdir()] == ["journal"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not tell")
+def test_a_process_that_died_and_was_not_waited_for_has_ended() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        known = locks.ProcessRecord(os.uname().nodename, child.pid, locks._process_start(child.pid))
+        assert not locks.has_ended(known)
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it is dead, and still listed
+        assert Path(f"/proc/{child.pid}").exists()
+        assert locks.has_ended(known)
+    finally:
+        child.communicate()

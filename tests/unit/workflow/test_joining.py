@@ -689,11 +689,13 @@ def test_without_file_locks_one_attempt_is_opened_all_the_same(tmp_path: Path) -
     # G-16: as on a network file system that does not know them
     without = "import consist.store.joint as j; j.FileLock.acquire = lambda *a, **k: True\n"
     without += "j.locks_work = lambda folder: False\n"
-    children = [start(without + JOB.format(year=y, fails=0, holds=False), tmp_path) for y in YEARS]
-    assert [said(child) for child in children] == ["ready"] * 8
+    children = [
+        start(without + JOB.format(year=y, fails=0, holds=False), tmp_path) for y in YEARS[:4]
+    ]
+    assert [said(child) for child in children] == ["ready"] * 4
     for child in children:
         go(child)
-    assert [finish(child).strip() for child in children] == ["base"] * 8
+    assert [finish(child).strip() for child in children] == ["base"] * 4
     with opened(tmp_path) as tracker:
         assert len(tracker.find_runs(tags=["scenario_header"])) == 1
-        assert len(tracker.find_runs(parent_id="base")) == 8
+        assert len(tracker.find_runs(parent_id="base")) == 4

@@ -312,7 +312,7 @@ def test_the_sweep_stops_at_a_failure_where_asked(tracker: Tracker, *, threads: 
         assert isinstance(caught.value.result, SweepResult)
         statuses = [point.status for point in caught.value.result]
         assert statuses[:2] == ["completed", "failed"]
-        assert set(statuses[4:]) == {"cancelled"}
+        assert statuses.count("cancelled") > 25  # those that threads began meanwhile go on
         assert "running" not in statuses
         assert any("ValueError: one" in note for note in caught.value.__notes__)
 

@@ -383,7 +383,7 @@ def step_that_needs(helper: ModuleType, steps: ModuleType, how: str) -> Callable
 
 @pytest.mark.parametrize("identity", ["callable_module", "callable_deps"])
 @pytest.mark.parametrize("how", ["calling", "partial"])
-@pytest.mark.parametrize("kind", ["spawn", "loky"])
+@pytest.mark.parametrize("kind", ["spawn", pytest.param("loky", marks=pytest.mark.slow)])
 def test_a_worker_with_old_code_is_refused(
     here: Path, edited: Edited, kind: str, how: str, identity: str
 ) -> None:
@@ -498,7 +498,9 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("kind", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize(
+    "kind", ["fork", "spawn", pytest.param("forkserver", marks=pytest.mark.slow)]
+)
 def test_a_script_with_a_tracker_of_its_own(here: Path, kind: str) -> None:
     (here / "script.py").write_text(SCRIPT)
     said: list[str] = []
