@@ -293,8 +293,7 @@ class ActiveRuns:
             self.pop(run)
 
     def begin_anew(self) -> None:
-        """Forget in a forked child what the parent runs; a lock may be held there for ever."""
-        self._lock = threading.Lock()
+        """Forget in a forked child what the parent runs."""
         self.abandon()
 
     def own(self) -> ActiveRun | None:

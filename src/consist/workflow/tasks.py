@@ -255,7 +255,7 @@ def outcome_of(sweep: Sweep, request: RunRequest) -> Outcome:
     with adopted(ws, sweep.header) as header:
         try:
             result = execute_request(ws, request, Timing(ws))
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001 - a point that fails is told, not raised
             return failure(error, header.steps)
         return given_back(result, header.steps)
 
