@@ -45,8 +45,9 @@ if TYPE_CHECKING:
     from consist.hot import ingest as hot
     from consist.models.run import ConsistRecord, Run
     from consist.query import artifacts as find_artifacts_
-    from consist.query import ask, lineage
+    from consist.query import ask
     from consist.query import history as history_
+    from consist.query import lineage as lineage_
     from consist.query import runs as find_runs_
     from consist.runs import explain as _explain
     from consist.runs import trace as _trace
@@ -59,7 +60,7 @@ else:
     find_runs_ = LazyRoom("consist.query.runs")
     history_ = LazyRoom("consist.query.history")
     find_artifacts_ = LazyRoom("consist.query.artifacts")
-    lineage = LazyRoom("consist.query.lineage")
+    lineage_ = LazyRoom("consist.query.lineage")
     ask = LazyRoom("consist.query.ask")
     hybrid = LazyRoom("consist.views.hybrid")
     hot = LazyRoom("consist.hot.ingest")
@@ -257,8 +258,9 @@ run_subdir_fn, allow_external_paths, code_identity
     get_run_outputs = find_artifacts_.get_run_outputs
     get_run_artifact = find_artifacts_.get_run_artifact
     resolve_historical_path = find_artifacts_.resolve_historical_path
-    get_artifact_lineage = lineage.get_artifact_lineage
-    print_lineage = lineage.print_lineage
+    lineage = lineage_.lineage
+    get_artifact_lineage = lineage_.get_artifact_lineage
+    print_lineage = lineage_.print_lineage
     run_query = ask.run_query
     create_view = hybrid.create_view
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Generator, Iterable
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import msgspec
 from sqlalchemy import CursorResult, func, select
 
 from consist.models.artifact import Artifact
 from consist.models.base import ConsistModel, instance_of
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine, Executable
+    from sqlalchemy import Connection, Engine, Executable
 
     from consist.workspace import Workspace
 
@@ -92,19 +94,58 @@ def columns(model: type[ConsistModel]) -> Any:
     return cast("Any", model).__table__.c
 
 
+_FEW = 50
+
+
+def among(column: Any, values: Collection[str]) -> Any:
+    """Return the condition that a column has one of these texts.
+
+    However many they are, they travel as one parameter, so that statements stay small.
+    """
+    if len(values) <= _FEW:
+        return column.in_(values)
+    text = msgspec.json.encode([*values]).decode()
+    return column.in_(select(func.unnest(func.from_json(text, '["VARCHAR"]'))))
+
+
+class Question:
+    """Statements put to the store one after the other, on one connection and so on one state."""
+
+    def __init__(self, ws: Workspace, connection: Connection) -> None:
+        self.ws = ws
+        self._connection = connection
+
+    def rows(self, statement: Any) -> list[Any]:
+        """Return the rows of a statement."""
+        return list(self._connection.execute(statement).all())
+
+    def all(self, model: type[M], statement: Any) -> list[M]:
+        """Return the rows of a statement that selects :func:`every` column, as objects.
+
+        They are made without an ORM session: nobody will flush them, and it takes half the time.
+        """
+        names = list(columns(model).keys())
+        rows = self.rows(statement)
+        return [entity(self.ws, model, dict(zip(names, row, strict=False))) for row in rows]
+
+
+@contextmanager
+def asking(ws: Workspace) -> Generator[Question]:
+    """Yield a connection that several statements share."""
+    with _engine(ws, "a question").connect() as connection:
+        yield Question(ws, connection)
+
+
 def fetch(ws: Workspace, statement: Any) -> list[Any]:
     """Return the rows of a statement."""
-    with _engine(ws, "a question").connect() as connection:
-        return list(connection.execute(statement).all())
+    with asking(ws) as question:
+        return question.rows(statement)
 
 
 def fetch_all(ws: Workspace, model: type[M], statement: Any) -> list[M]:
-    """Return the rows of a statement that selects :func:`every` column, as objects.
-
-    They are made without an ORM session: nobody will flush them, and it takes half the time.
-    """
-    names = list(columns(model).keys())
-    return [entity(ws, model, dict(zip(names, row, strict=False))) for row in fetch(ws, statement)]
+    """Return the rows of a statement as objects, as :meth:`Question.all` does."""
+    with asking(ws) as question:
+        return question.all(model, statement)
 
 
 def entity(ws: Workspace, model: type[M], values: dict[str, Any]) -> M:
