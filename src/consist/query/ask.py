@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -13,11 +13,13 @@ from consist.models.artifact import Artifact
 from consist.models.base import ConsistModel, instance_of
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, Executable
+    from sqlalchemy import Engine, Executable
 
     from consist.workspace import Workspace
 
 M = TypeVar("M", bound=ConsistModel)
+Ask = Callable[[Any], list[Any]]
+"""Returns the rows of a statement."""
 
 
 def run_query(ws: Workspace, query: Executable) -> list[Any]:
@@ -108,44 +110,38 @@ def among(column: Any, values: Collection[str]) -> Any:
     return column.in_(select(func.unnest(func.from_json(text, '["VARCHAR"]'))))
 
 
-class Question:
-    """Statements put to the store one after the other, on one connection and so on one state."""
-
-    def __init__(self, ws: Workspace, connection: Connection) -> None:
-        self.ws = ws
-        self._connection = connection
-
-    def rows(self, statement: Any) -> list[Any]:
-        """Return the rows of a statement."""
-        return list(self._connection.execute(statement).all())
-
-    def all(self, model: type[M], statement: Any) -> list[M]:
-        """Return the rows of a statement that selects :func:`every` column, as objects.
-
-        They are made without an ORM session: nobody will flush them, and it takes half the time.
-        """
-        names = list(columns(model).keys())
-        rows = self.rows(statement)
-        return [entity(self.ws, model, dict(zip(names, row, strict=False))) for row in rows]
-
-
 @contextmanager
-def asking(ws: Workspace) -> Generator[Question]:
-    """Yield a connection that several statements share."""
+def asking(ws: Workspace) -> Generator[Ask]:
+    """Yield what answers statements, all of them from one state of the record."""
     with _engine(ws, "a question").connect() as connection:
-        yield Question(ws, connection)
+        yield lambda statement: list(connection.execute(statement).all())
 
 
 def fetch(ws: Workspace, statement: Any) -> list[Any]:
     """Return the rows of a statement."""
-    with asking(ws) as question:
-        return question.rows(statement)
+    with asking(ws) as ask:
+        return ask(statement)
+
+
+def streamed(ws: Workspace, statement: Any) -> Iterator[Any]:
+    """Yield the rows of a statement that may have millions."""
+    with _engine(ws, "a question").connect() as connection:
+        for part in connection.execute(statement).partitions(10_000):
+            yield from part
 
 
 def fetch_all(ws: Workspace, model: type[M], statement: Any) -> list[M]:
-    """Return the rows of a statement as objects, as :meth:`Question.all` does."""
-    with asking(ws) as question:
-        return question.all(model, statement)
+    """Return the rows of a statement that selects :func:`every` column, as objects.
+
+    They are made without an ORM session: nobody will flush them, and it takes half the time.
+    """
+    return rows_as(ws, model, fetch(ws, statement))
+
+
+def rows_as(ws: Workspace, model: type[M], rows: Iterable[Any]) -> list[M]:
+    """Return rows of :func:`every` column as objects."""
+    names = list(columns(model).keys())
+    return [entity(ws, model, dict(zip(names, row, strict=False))) for row in rows]
 
 
 def entity(ws: Workspace, model: type[M], values: dict[str, Any]) -> M:

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from consist.errors import UnknownKey, UsageError, WrongType
+from consist.errors import NotRecorded, UsageError, WrongType
 from consist.models.artifact import Artifact
 from consist.models.run import Run
 from consist.query.artifacts import get_artifact
-from consist.query.ask import Question, among, asking, columns, every
+from consist.query.ask import Ask, among, asking, columns, every, rows_as
 from consist.query.lineage_graph import Lineage
 from consist.query.lineage_root import Root, root_of
 from consist.query.lineage_text import artifact_line, branches
@@ -78,12 +78,12 @@ def lineage(
     _check_depth(max_depth)
     ws.check_database("lineage")
     root = root_of(ws, artifact_or_run)
-    with asking(ws) as question:
-        start, walked = _start(question, root)
+    with asking(ws) as ask:
+        start, walked = _start(ws, ask, root)
         for way, walk in (("up", walk_up), ("down", walk_down)):
             if direction in {way, "both"}:
-                _add(walked, walk(question, start, max_depth))
-        return _seen(question, root, walked, direction, max_depth)
+                _add(walked, walk(ask, start, max_depth))
+        return _seen(ws, ask, root, walked, direction, max_depth)
 
 
 def _check_depth(max_depth: object) -> None:
@@ -95,11 +95,11 @@ def _check_depth(max_depth: object) -> None:
         raise UsageError(f"max_depth={max_depth} is below zero")
 
 
-def _start(question: Question, root: Root) -> tuple[Start, Walked]:
+def _start(ws: Workspace, ask: Ask, root: Root) -> tuple[Start, Walked]:
     """Return where to begin: at an artifact; or at a run, and at those that ran inside it."""
     walked = Walked()
     if isinstance(root.entity, Artifact):
-        link = _link_to(question, root.entity)
+        link = _link_to(ask, root.entity)
         walked.new_artifact(link.artifact)
         return Start(link), walked
     found = [root.entity]
@@ -108,7 +108,7 @@ def _start(question: Question, root: Root) -> tuple[Start, Walked]:
     while level:
         inside = among(columns(Run).parent_run_id, [run.id for run in level])
         statement = every(Run).where(inside).order_by(columns(Run).created_at, columns(Run).id)
-        steps = question.all(Run, statement)
+        steps = rows_as(ws, Run, ask(statement))
         fresh = {*walked.new_runs(run.id for run in steps)}
         level = [run for run in steps if run.id in fresh]
         for run in level:
@@ -119,11 +119,11 @@ def _start(question: Question, root: Root) -> tuple[Start, Walked]:
     return Start(None, tuple(walked.runs), sources), walked
 
 
-def _link_to(question: Question, artifact: Artifact) -> Link:
+def _link_to(ask: Ask, artifact: Artifact) -> Link:
     container, maker = artifact.parent_artifact_id, None
     if container is not None:
         whole = columns(Artifact)
-        rows = question.rows(select(whole.run_id).where(whole.id == container))
+        rows = ask(select(whole.run_id).where(whole.id == container))
         maker = rows[0][0] if rows else None
         container = container if rows else None
     name = None if container is None else str(container)
@@ -137,10 +137,10 @@ def _add(walked: Walked, more: Walked) -> None:
 
 
 def _seen(
-    question: Question, root: Root, walked: Walked, direction: str, max_depth: int | None
+    ws: Workspace, ask: Ask, root: Root, walked: Walked, direction: str, max_depth: int | None
 ) -> Lineage:
     """Return what was walked by, as objects; an artifact that is gone leaves no edges."""
-    artifacts, runs = _entities(question, root, walked)
+    artifacts, runs = _entities(ws, ask, root, walked)
     known = {*map(of_artifact, artifacts), *map(of_run, runs)}
     kept = (edge for edge in walked.edges if edge.source in known and edge.target in known)
     name = (of_artifact if isinstance(root.entity, Artifact) else of_run)(str(root.entity.id))
@@ -148,15 +148,15 @@ def _seen(
 
 
 def _entities(
-    question: Question, root: Root, walked: Walked
+    ws: Workspace, ask: Ask, root: Root, walked: Walked
 ) -> tuple[dict[str, Artifact], dict[str, Run | None]]:
     wanted = among(columns(Artifact).id, walked.artifacts)
     artifacts = {
-        str(each.id): each for each in question.all(Artifact, every(Artifact).where(wanted))
+        str(each.id): each for each in rows_as(ws, Artifact, ask(every(Artifact).where(wanted)))
     }
     runs: dict[str, Run | None] = {}
     if walked.runs:
-        rows = question.all(Run, every(Run).where(among(columns(Run).id, walked.runs)))
+        rows = rows_as(ws, Run, ask(every(Run).where(among(columns(Run).id, walked.runs))))
         runs.update((run.id, run) for run in rows)
     own: dict[str, Any] = artifacts if isinstance(root.entity, Artifact) else runs
     own.setdefault(str(root.entity.id), root.entity)
@@ -291,6 +291,6 @@ def print_lineage(
     ws.check_database("print_lineage")
     artifact = get_artifact(ws, artifact_key_or_id)
     if artifact is None:
-        raise UnknownKey(str(artifact_key_or_id), "the database", ())
+        raise NotRecorded(str(artifact_key_or_id))
     for line in lineage(ws, artifact, max_depth=max_depth).lines(show_run_ids=show_run_ids):
         print(line)  # noqa: T201 - printing is what it is for

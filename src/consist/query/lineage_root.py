@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, or_
 
-from consist.errors import ConsistError, UnknownKey, WrongType, a_kind, hint
+from consist.errors import ConsistError, NotRecorded, WrongType, a_kind, hint
 from consist.models.artifact import Artifact
 from consist.models.result import RunResult
 from consist.models.run import Run
@@ -59,7 +59,7 @@ def root_of(ws: Workspace, meant: object) -> Root:
             problem = WrongType(f"{a_kind(meant)} has no lineage")
             raise hint(problem, "pass an artifact, its key or id, a run or its id, or a path")
     if found is None:
-        raise UnknownKey(str(meant), "the database", ())
+        raise NotRecorded(str(meant))
     return Root(found)
 
 
@@ -69,11 +69,11 @@ def _named(ws: Workspace, name: str) -> Root:
         return Root(found)
     try:
         return _file(ws, name)
-    except UnknownKey:
+    except NotRecorded:
         if os.path.lexists(name) or os.sep in name:
             raise
     raise hint(
-        UnknownKey(name, "the database", ()),
+        NotRecorded(name),
         "give the key or id of an artifact, the id of a run, or the path of a recorded file",
     )
 
@@ -97,7 +97,7 @@ def _file(ws: Workspace, path: PathLike) -> Root:
     if around is not None:
         state = "unknown" if place.exists() else "gone"
         return Root(around, FoundFile(str(place), state, "folder"))
-    problem = UnknownKey(str(place), "the database", ())
+    problem = NotRecorded(str(place))
     if digest is None:
         raise hint(problem, "there is no such file either; is the path right?")
     raise hint(problem, "no run recorded a file at this path, nor one of these bytes elsewhere")

@@ -15,7 +15,7 @@ from sqlalchemy import String, exists, func, select, type_coerce
 
 from consist.models.artifact import Artifact
 from consist.models.run import Run, RunArtifactLink
-from consist.query.ask import Question, among, columns
+from consist.query.ask import Ask, among, columns
 
 USED, MADE, GAVE_BACK, REUSED, PART, STEP = (
     "used", "made", "gave back", "reused", "part", "step",
@@ -109,14 +109,14 @@ class Start(NamedTuple):
 # ---------------------------------------------------------------- up
 
 
-def walk_up(question: Question, start: Start, max_depth: int | None) -> Walked:
+def walk_up(ask: Ask, start: Start, max_depth: int | None) -> Walked:
     """Follow what was used and who made it."""
     first = [*start.runs, *(source for _, source in start.sources)]
     if start.artifact is not None:
         first += _makers(start.artifact)
     used: dict[str, list[Link]] = defaultdict(list)
     if first:
-        for link in _links_of(question, _ancestors(first), "input")[0]:
+        for link in _links_of(ask, _ancestors(first), "input")[0]:
             used[link.run].append(link)
     walked = Walked(runs=dict.fromkeys(start.runs))
     level = [] if start.artifact is None else [start.artifact]
@@ -164,9 +164,9 @@ def _reused(walked: Walked, start: Start) -> Iterator[str]:
 # ---------------------------------------------------------------- down
 
 
-def walk_down(question: Question, start: Start, max_depth: int | None) -> Walked:
+def walk_down(ask: Ask, start: Start, max_depth: int | None) -> Walked:
     """Follow who used what, and what came of it."""
-    uses, gives = _links_of(question, _descendants(start), "input", "output")
+    uses, gives = _links_of(ask, _descendants(start), "input", "output")
     by_artifact, by_container = _by_artifact(uses)
     given: dict[str, list[Link]] = defaultdict(list)
     for link in gives:
@@ -228,17 +228,17 @@ def _gives(walked: Walked, link: Link) -> bool:
 # ---------------------------------------------------------------- links
 
 
-def _links_of(question: Question, reachable: Any, *directions: str) -> list[list[Link]]:
+def _links_of(ask: Ask, reachable: Any, *directions: str) -> list[list[Link]]:
     """Read the links of every run that can be reached; of all runs where that is simpler."""
     link, artifact = columns(RunArtifactLink), columns(Artifact)
     count = select(func.count()).select_from(link.run_id.table).scalar_subquery()
     parted = exists(select(artifact.id).where(artifact.parent_artifact_id.is_not(None)))
-    ((links, has_parts),) = question.rows(select(count, parted))
+    ((links, has_parts),) = ask(select(count, parted))
     run_ids = None
     if links > _FEW_LINKS and not has_parts:
-        run_ids = [row[0] for row in question.rows(reachable)]
+        run_ids = [row[0] for row in ask(reachable)]
     return [
-        [Link(*row) for row in question.rows(_select(direction, run_ids, parts=has_parts))]
+        [Link(*row) for row in ask(_select(direction, run_ids, parts=has_parts))]
         for direction in directions
     ]
 
