@@ -16,7 +16,7 @@ _HOMES = {
         " explain"
         " find_latest_run find_run find_runs get_artifact get_run history ingest load load_df"
         " load_relation log_artifact log_artifacts log_dataframe log_input log_meta"
-        " log_output output_dir output_path run run_query scenario set_current_tracker"
+        " log_output output_dir output_path run run_query run_set scenario set_current_tracker"
         " start_run trace use_tracker"
     ),
     "consist.artifacts": "RelationConnectionLeakWarning active_relation_count",
@@ -28,6 +28,9 @@ _HOMES = {
     "consist.noop": "NoopArtifact NoopTracker create_tracker",
     "consist.models.result": "RunArtifacts RunResult",
     "consist.models.run": "ConsistRecord Run RunArtifactLink",
+    "consist.query.aligned": "AlignedPair",
+    "consist.query.lineage_graph": "Lineage",
+    "consist.query.runset": "RunSet",
     "consist.runs.context": "RunContext",
     "consist.runs.outputs": "OutputCapture",
     "consist.active": "ActiveRunCacheOptions",
@@ -74,6 +77,7 @@ if TYPE_CHECKING:
     from consist.api import output_path as output_path
     from consist.api import run as run
     from consist.api import run_query as run_query
+    from consist.api import run_set as run_set
     from consist.api import scenario as scenario
     from consist.api import set_current_tracker as set_current_tracker
     from consist.api import start_run as start_run
@@ -97,6 +101,9 @@ if TYPE_CHECKING:
     from consist.noop import NoopArtifact as NoopArtifact
     from consist.noop import NoopTracker as NoopTracker
     from consist.noop import create_tracker as create_tracker
+    from consist.query.aligned import AlignedPair as AlignedPair
+    from consist.query.lineage_graph import Lineage as Lineage
+    from consist.query.runset import RunSet as RunSet
     from consist.runs.context import RunContext as RunContext
     from consist.runs.outputs import OutputCapture as OutputCapture
     from consist.step import StepContext as StepContext

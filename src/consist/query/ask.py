@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import msgspec
 from sqlalchemy import CursorResult, func, select
 
 from consist.models.artifact import Artifact
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from consist.workspace import Workspace
 
 M = TypeVar("M", bound=ConsistModel)
+Ask = Callable[[Any], list[Any]]
+"""Returns the rows of a statement."""
 
 
 def run_query(ws: Workspace, query: Executable) -> list[Any]:
@@ -92,10 +96,38 @@ def columns(model: type[ConsistModel]) -> Any:
     return cast("Any", model).__table__.c
 
 
+_FEW = 50
+
+
+def among(column: Any, values: Collection[str]) -> Any:
+    """Return the condition that a column has one of these texts.
+
+    However many they are, they travel as one parameter, so that statements stay small.
+    """
+    if len(values) <= _FEW:
+        return column.in_(values)
+    text = msgspec.json.encode([*values]).decode()
+    return column.in_(select(func.unnest(func.from_json(text, '["VARCHAR"]'))))
+
+
+@contextmanager
+def asking(ws: Workspace) -> Generator[Ask]:
+    """Yield what answers statements, all of them from one state of the record."""
+    with _engine(ws, "a question").connect() as connection:
+        yield lambda statement: list(connection.execute(statement).all())
+
+
 def fetch(ws: Workspace, statement: Any) -> list[Any]:
     """Return the rows of a statement."""
+    with asking(ws) as ask:
+        return ask(statement)
+
+
+def streamed(ws: Workspace, statement: Any) -> Iterator[Any]:
+    """Yield the rows of a statement that may have millions."""
     with _engine(ws, "a question").connect() as connection:
-        return list(connection.execute(statement).all())
+        for part in connection.execute(statement).partitions(10_000):
+            yield from part
 
 
 def fetch_all(ws: Workspace, model: type[M], statement: Any) -> list[M]:
@@ -103,8 +135,13 @@ def fetch_all(ws: Workspace, model: type[M], statement: Any) -> list[M]:
 
     They are made without an ORM session: nobody will flush them, and it takes half the time.
     """
+    return rows_as(ws, model, fetch(ws, statement))
+
+
+def rows_as(ws: Workspace, model: type[M], rows: Iterable[Any]) -> list[M]:
+    """Return rows of :func:`every` column as objects."""
     names = list(columns(model).keys())
-    return [entity(ws, model, dict(zip(names, row, strict=False))) for row in fetch(ws, statement)]
+    return [entity(ws, model, dict(zip(names, row, strict=False))) for row in rows]
 
 
 def entity(ws: Workspace, model: type[M], values: dict[str, Any]) -> M:
