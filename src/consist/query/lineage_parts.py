@@ -34,20 +34,24 @@ class FoundFile(NamedTuple):
     found_by: Literal["place", "content", "folder"]
 
     def __str__(self) -> str:
+        return f"{self.path}: {self.said}"
+
+    @property
+    def said(self) -> str:
+        """What is to be said of the file."""
         match self.state, self.found_by:
             case "changed", _:
-                return (
-                    f"{self.path} has CHANGED since it was recorded: the lineage is of what it was"
-                )
+                return "CHANGED since it was recorded; this is where the earlier content came from"
             case "gone", _:
-                return f"{self.path} is no longer there"
+                return "no longer there"
             case "same", "content":
-                return f"{self.path} is a copy: its bytes were recorded elsewhere"
+                return "a copy, whose content was recorded elsewhere"
             case "same", _:
-                return f"{self.path} holds what was recorded"
+                return "as it was recorded"
+            case _, "folder":
+                return "in a recorded folder, of which single files are not compared"
             case _:
-                where = "lies in a recorded folder" if self.found_by == "folder" else "was recorded"
-                return f"{self.path} {where}; whether it changed since cannot be told"
+                return "recorded without a digest, so it may have changed"
 
 
 class Node(NamedTuple):

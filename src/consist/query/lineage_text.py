@@ -202,7 +202,8 @@ def mermaid(lineage: Graph) -> str:
     names = {node.id: f"n{number}" for number, node in enumerate(lineage.nodes)}
     lines = ["flowchart LR"]
     if lineage.file is not None:
-        lines.append(f'  file["{_mermaid_text(str(lineage.file))}"] -.-> {names[lineage.root]}')
+        said = "<br/>".join(map(_mermaid_text, (lineage.file.path, lineage.file.said)))
+        lines.append(f'  file["{said}"] -.-> {names[lineage.root]}')
     for node, name in names.items():
         first, second = (_mermaid_text(part) for part in label(lineage, node))
         text = f'"{first}<br/>{second}"' if second else f'"{first}"'
@@ -245,7 +246,7 @@ def dot(lineage: Graph) -> str:
     names = {node.id: f"n{number}" for number, node in enumerate(lineage.nodes)}
     lines = ["digraph lineage {", "  rankdir=LR;", '  node [fontname="sans-serif"];']
     if lineage.file is not None:
-        lines.append(f"  label={_dot_text([str(lineage.file)])};")
+        lines.append(f"  label={_dot_text((lineage.file.path, lineage.file.said))};")
     for node, name in names.items():
         shape = "ellipse" if node.startswith("run:") else "box"
         weight = ", penwidth=3" if node == lineage.root else ""
@@ -275,4 +276,7 @@ _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 def _cut(text: str) -> str:
     text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", storable(text))
-    return text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "…"
+    if len(text) <= _LONGEST_LABEL:
+        return text
+    half = _LONGEST_LABEL // 2
+    return f"{text[: half - 1]}…{text[-half:]}"

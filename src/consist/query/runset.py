@@ -6,7 +6,7 @@ import difflib
 import inspect
 import math
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from numbers import Real
@@ -25,7 +25,7 @@ from consist.models.run import Run
 from consist.query.aligned import AlignedPair
 from consist.query.facet_values import FacetValues
 from consist.query.runs import find_runs
-from consist.types import is_mapping, is_sequence_of_values
+from consist.types import is_sequence_of_values
 from consist.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -429,22 +429,24 @@ def _value(value: Any) -> _Value:
             return _Value(9, 0, None)
         case bool():
             return _Value(0, value, value)
-        case float() if math.isnan(value):
-            return _Value(2, 0, math.nan)
         case Real():
-            return _Value(1, value, cast("Hashable", value))
+            return _number(value)
         case str():
             return _Value(3, value, value)
         case datetime():
             return _Value(4, value.timestamp(), value)
+        case Mapping():
+            pairs = cast("Mapping[Any, Any]", value).items()
+            order = tuple(sorted((str(key), _value(each)) for key, each in pairs))
+            return _Value(6, order, tuple((key, each.plain) for key, each in order))
+        case list() | tuple():
+            order = tuple(map(_value, cast("Sequence[Any]", value)))
+            return _Value(5, order, tuple(each.plain for each in order))
         case _:
-            plain = _hashable(value)
-            return _Value(5, repr(plain), plain)
+            return _Value(7, repr(value), value)
 
 
-def _hashable(value: Any) -> Hashable:
-    if is_mapping(value):
-        return tuple(sorted((str(key), _hashable(each)) for key, each in value.items()))
-    if is_sequence_of_values(value):
-        return tuple(_hashable(each) for each in value)
-    return value
+def _number(value: Any) -> _Value:
+    if math.isnan(value):  # all of them are one value, after the numbers
+        return _Value(2, 0, math.nan)
+    return _Value(1, value, value)
