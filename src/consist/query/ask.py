@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sqlalchemy import CursorResult, func, select
 
+from consist.errors import WrongType, a_kind, hint
 from consist.models.artifact import Artifact
 from consist.models.base import ConsistModel, instance_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine, Executable
+    from sqlmodel import Session
 
     from consist.workspace import Workspace
 
 M = TypeVar("M", bound=ConsistModel)
+Ask = Callable[[Any], list[Any]]
+"""Returns the rows of a statement."""
 
 
 def run_query(ws: Workspace, query: Executable) -> list[Any]:
@@ -32,11 +37,18 @@ def run_query(ws: Workspace, query: Executable) -> list[Any]:
     ------
     RuntimeError
         Without a database.
+    TypeError
+        If it is no statement; SQL as text goes into ``sqlalchemy.text``.
     """
+    from sqlalchemy import Executable
     from sqlalchemy.orm import Session
     from sqlmodel.sql.expression import SelectOfScalar
 
-    with Session(_engine(ws, "run_query"), expire_on_commit=False) as session:
+    engine = _engine(ws, "run_query")
+    if not isinstance(cast("object", query), Executable):
+        problem = WrongType(f"run_query takes a statement, not {a_kind(query)}")
+        raise hint(problem, 'pass a select, or SQL as sqlalchemy.text("SELECT ...")')
+    with Session(engine, expire_on_commit=False) as session:
         result = session.execute(query)
         if isinstance(result, CursorResult) and not result.returns_rows:
             return []
@@ -46,6 +58,36 @@ def run_query(ws: Workspace, query: Executable) -> list[Any]:
     for row in rows:
         _bind(ws, row)
     return rows
+
+
+@contextmanager
+def db_session(ws: Workspace) -> Generator[Session]:
+    """Yield a SQLModel session over runs, artifacts, facets and views.
+
+    It sees every acknowledged record, merged or not, and only reads. The database file is held
+    while the session has a connection: until it is committed, rolled back or left. Objects stay
+    usable after the block, and artifacts know their paths.
+
+    Raises
+    ------
+    RuntimeError
+        Without a database.
+
+    Examples
+    --------
+    >>> with tracker.db_session() as session:  # doctest: +SKIP
+    ...     years = session.exec(select(Run.year).distinct()).all()
+    """
+    from sqlalchemy import event
+    from sqlmodel import Session
+
+    def bind(_session: Any, found: Any) -> None:
+        _bind(ws, found)
+
+    with Session(_engine(ws, "db_session"), expire_on_commit=False) as session:
+        event.listen(session, "loaded_as_persistent", bind)
+        yield session
+        session.expunge_all()
 
 
 def _bind(ws: Workspace, row: Any) -> None:
@@ -92,10 +134,17 @@ def columns(model: type[ConsistModel]) -> Any:
     return cast("Any", model).__table__.c
 
 
+@contextmanager
+def asking(ws: Workspace) -> Generator[Ask]:
+    """Yield what answers statements, all of them from one state of the record."""
+    with _engine(ws, "a question").connect() as connection:
+        yield lambda statement: list(connection.execute(statement).all())
+
+
 def fetch(ws: Workspace, statement: Any) -> list[Any]:
     """Return the rows of a statement."""
-    with _engine(ws, "a question").connect() as connection:
-        return list(connection.execute(statement).all())
+    with asking(ws) as ask:
+        return ask(statement)
 
 
 def fetch_all(ws: Workspace, model: type[M], statement: Any) -> list[M]:
@@ -103,8 +152,13 @@ def fetch_all(ws: Workspace, model: type[M], statement: Any) -> list[M]:
 
     They are made without an ORM session: nobody will flush them, and it takes half the time.
     """
+    return rows_as(ws, model, fetch(ws, statement))
+
+
+def rows_as(ws: Workspace, model: type[M], rows: Iterable[Any]) -> list[M]:
+    """Return rows of :func:`every` column as objects."""
     names = list(columns(model).keys())
-    return [entity(ws, model, dict(zip(names, row, strict=False))) for row in fetch(ws, statement)]
+    return [entity(ws, model, dict(zip(names, row, strict=False))) for row in rows]
 
 
 def entity(ws: Workspace, model: type[M], values: dict[str, Any]) -> M:

@@ -18,6 +18,7 @@ import msgspec
 from consist.models.record import (
     ArtifactFacetRecord,
     Event,
+    FacetRecord,
     IngestEvent,
     LogEvent,
     RowEvent,
@@ -28,12 +29,13 @@ from consist.models.record import (
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+_FACET = ("id", "namespace", "schema_name", "schema_version")
 HASHED: Mapping[str, tuple[str, ...]] = {
     "artifact": ("id",),
     "artifact_content": ("id",),
-    "config_facet": ("id",),
-    "artifact_facet": ("id",),
-    "artifact_kv": ("artifact_id", "facet_id"),
+    "config_facet": _FACET,
+    "artifact_facet": _FACET,
+    "artifact_kv": ("artifact_id", "facet_id", "namespace"),
 }
 """Tables whose rows are shared by runs, with the columns whose values are among the keys."""
 
@@ -74,9 +76,9 @@ class Known(Protocol):
         ...
 
 
-def key_of(table: str, *ids: str) -> int:
+def key_of(table: str, *ids: str | None) -> int:
     """Return the digest under which an id of a table is known."""
-    text = "\0".join((table, *ids))
+    text = "\0".join((table, *(part or "" for part in ids)))
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
@@ -87,8 +89,9 @@ def keys_of(event: Event) -> set[int]:
             run, artifacts = document.run, (*document.inputs, *document.outputs)
             keys = {key_of("run", run.uid), key_of("run", run.id)}
             keys |= _facet_keys(document.extra.artifact_facets)
-            if document.facet is not None:
-                keys.add(key_of("config_facet", facet_digest(document.facet)))
+            if document.facet is not None and document.extra.facet is not None:
+                digest = facet_digest(document.facet)
+                keys.add(_facet_key("config_facet", digest, document.extra.facet))
         case LogEvent(uid=uid, run_id=run_id, artifacts=artifacts, facets=facets):
             keys = {key_of("run", uid), key_of("run", run_id)} | _facet_keys(facets)
         case RowEvent(run=run):
@@ -104,10 +107,14 @@ def keys_of(event: Event) -> set[int]:
 def _facet_keys(facets: Mapping[str, ArtifactFacetRecord]) -> set[int]:
     keys: set[int] = set()
     for artifact_id, facet in facets.items():
-        keys.add(key_of("artifact_facet", facet.id))
+        keys.add(_facet_key("artifact_facet", facet.id, facet.how))
         if facet.how.index:
-            keys.add(key_of("artifact_kv", artifact_id, facet.id))
+            keys.add(key_of("artifact_kv", artifact_id, facet.id, facet.how.namespace))
     return keys
+
+
+def _facet_key(table: str, digest: str, how: FacetRecord) -> int:
+    return key_of(table, digest, how.namespace, how.schema_name, how.schema_version)
 
 
 class StoredKeys:
