@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from sqlalchemy import CursorResult, func, select
+from sqlalchemy import CursorResult, MetaData, func, select
 
 from consist.errors import WrongType, a_kind, hint
 from consist.models.artifact import Artifact
 from consist.models.base import ConsistModel, instance_of
+from consist.store.tail_tables import MERGED, UNMERGED
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine, Executable
+    from sqlalchemy import Engine, Executable, Table
     from sqlmodel import Session
 
     from consist.workspace import Workspace
@@ -127,6 +129,20 @@ def newest(model: type[ConsistModel], conditions: Iterable[Any], limit: int | No
     reached = times.limit(limit).subquery()
     since = select(func.min(reached.c.created_at)).scalar_subquery()
     return statement.where(table.created_at >= since).limit(limit)
+
+
+def parts(model: type[ConsistModel]) -> tuple[Any, ...]:
+    """Return the columns of what is merged of a table and of what is not.
+
+    The table is the union of both. DuckDB finds the latest rows of each ten times faster than
+    those of the union, so a question for the latest asks each and takes the latest of both.
+    """
+    return _parts(cast("Any", model).__table__)
+
+
+@cache
+def _parts(table: Table) -> tuple[Any, ...]:
+    return tuple(table.to_metadata(MetaData(), schema=name).c for name in (MERGED, UNMERGED))
 
 
 def columns(model: type[ConsistModel]) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Double, String, and_, bindparam, func, or_
+from sqlalchemy import cast as cast_to
 
 from consist.artifacts.facets import exact_text
 from consist.identity import plain
@@ -52,6 +53,16 @@ def json_equals(document: Any, value: Any, path: str = "") -> Iterator[Condition
             yield func.json_extract(document, part).in_(_spellings(value))
 
 
+def entry_is(document: Any, key: str, value: Any) -> Iterator[Condition]:
+    """Yield what has to hold for an entry of a JSON object to be a plain value."""
+    if not isinstance(value, dict | list):
+        # Looking for the text first spares DuckDB to take most documents apart.
+        name = func.concat(func.to_json(bindparam(None, key, String, unique=True)), ":")
+        written = cast_to(document, String)
+        yield or_(*(func.contains(written, func.concat(name, s)) for s in _spellings(value)))
+    yield from json_equals(document, value, f"/{pointer_step(key)}")
+
+
 def _spellings(value: Any) -> list[Any]:
     """Return a scalar as DuckDB may write it in JSON."""
     match value:
@@ -70,7 +81,7 @@ def _spellings(value: Any) -> list[Any]:
 
 
 def _double(value: float) -> Any:
-    return func.cast(bindparam(None, value, Double, unique=True), Double)
+    return cast_to(bindparam(None, value, Double, unique=True), Double)
 
 
 def pointer_step(key: str) -> str:

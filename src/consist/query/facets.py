@@ -10,7 +10,7 @@ from consist.models.facet import ConfigFacet, RunConfigKV
 from consist.models.run import Run
 from consist.query import arguments as given
 from consist.query.ask import asking, columns, every, rows_as
-from consist.query.conditions import Condition, begins_with, leaf_value, number_is
+from consist.query.conditions import Condition, begins_with, leaf_is, leaf_value
 from consist.query.meant import meant_run
 from consist.query.newest import newest_runs
 from consist.types import check_option
@@ -239,46 +239,38 @@ def find_runs_by_facet_kv(
         If a value is of another type than its name says.
     """
     limit = given.limit_of(limit)
-    kv = columns(RunConfigKV)
-    conditions: list[Condition] = [
-        kv.namespace == given.required_text("namespace", namespace),
-        kv.key == given.required_text("key", key),
-        *_value_conditions(value_type, value_str, value_num, value_bool),
-    ]
+    given.required_text("namespace", namespace)
+    given.required_text("key", key)
+    value = _one_value(value_type, value_str, value_num, value_bool)
+
+    def leaf(kv: Any) -> list[Condition]:
+        asked = [kv.namespace == namespace, kv.key == key]
+        if value_type is not None:
+            asked.append(kv.value_type == value_type)
+        return asked if value is None else [*asked, leaf_is(kv, value)]
+
     if not ws.store.has_database:
         return []
-    return newest_runs(ws, [], limit, leaves=[conditions])
+    return newest_runs(ws, [], limit, leaves=[leaf])
 
 
-def _value_conditions(
-    value_type: str | None, value_str: Any, value_num: Any, value_bool: Any
-) -> list[Condition]:
-    kv = columns(RunConfigKV)
+def _one_value(value_type: str | None, value_str: Any, value_num: Any, value_bool: Any) -> Any:
+    """Return the value that is asked for, ``None`` without one."""
     values = {"value_str": value_str, "value_num": value_num, "value_bool": value_bool}
     named = {name: value for name, value in values.items() if value is not None}
     if len(named) > 1:
         problem = UsageError(f"a value of a facet is not {' and '.join(named)} at once")
         raise hint(problem, "pass one of them; to combine keys, use find_runs(facet={...})")
-    conditions: list[Condition] = []
     if value_type is not None:
         check_option("value_type", value_type, VALUE_TYPES)
-        conditions.append(kv.value_type == value_type)
     for name, value in named.items():
         kinds, fits = _OF_COLUMN[name]
         if not fits(value):
             raise WrongType(f"{name}={value!r} is {a_kind(value)}")
         if value_type not in {None, *kinds}:
             raise UsageError(f"{name} never matches value_type={value_type!r}")
-        conditions += _is(kv, value, typed=value_type is not None)
-    return conditions
-
-
-def _is(kv: Any, value: Any, *, typed: bool) -> list[Condition]:
-    if isinstance(value, str):
-        return [kv.value_str == value] if typed else [kv.value_type == "str", kv.value_str == value]
-    if isinstance(value, bool):
-        return [kv.value_bool == value]
-    return [number_is(kv, value.__index__() if hasattr(value, "__index__") else float(value))]
+        return value
+    return None
 
 
 def _is_number(value: Any) -> bool:

@@ -10,18 +10,15 @@ from sqlalchemy import func
 
 from consist.errors import WrongType, hint
 from consist.identity import plain
-from consist.models.facet import RunConfigKV
 from consist.models.run import Run
 from consist.query import arguments as given
 from consist.query.ask import columns
-from consist.query.conditions import Condition, flat_leaves, json_equals, leaf_is, pointer_step
+from consist.query.conditions import Condition, entry_is, flat_leaves, leaf_is
 from consist.query.meant import meant_run_id
+from consist.query.newest import Leaf
 
 if TYPE_CHECKING:
     from consist.workspace import Workspace
-
-Leaf = list[Condition]
-"""What has to hold for one row of a run's facet."""
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,12 +94,15 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     def _of_metadata(self, run: Any) -> Iterator[Condition]:
         known = plain(dict(self.metadata or {}), "metadata")
         for key, value in known.items() if isinstance(known, dict) else ():
-            yield from json_equals(run.meta, value, "/" + pointer_step(key))
+            yield from entry_is(run.meta, key, value)
 
     def leaves(self) -> list[Leaf]:
         """Return what has to hold for the facet of a run, value by value."""
-        kv = columns(RunConfigKV)
-        return [[kv.key == key, leaf_is(kv, value)] for key, value in flat_leaves(self.facet or {})]
+        return [_leaf(key, value) for key, value in flat_leaves(self.facet or {})]
+
+
+def _leaf(key: str, value: Any) -> Leaf:
+    return lambda kv: [kv.key == key, leaf_is(kv, value)]
 
 
 def as_json(value: Any) -> str:
