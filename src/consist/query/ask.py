@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sqlalchemy import CursorResult, MetaData, func, select
+from sqlalchemy.orm import class_mapper
 
 from consist.errors import WrongType, a_kind, hint
 from consist.models.artifact import Artifact
@@ -54,7 +55,8 @@ def run_query(ws: Workspace, query: Executable) -> list[Any]:
         result = session.execute(query)
         if isinstance(result, CursorResult) and not result.returns_rows:
             return []
-        scalar = isinstance(query, SelectOfScalar)
+        # SQLModel takes a select of one table or subquery for one of a single value.
+        scalar = isinstance(query, SelectOfScalar) and len(query.column_descriptions) == 1
         rows: list[Any] = list(result.scalars() if scalar else result.all())
         session.expunge_all()
     for row in rows:
@@ -173,8 +175,14 @@ def fetch_all(ws: Workspace, model: type[M], statement: Any) -> list[M]:
 
 def rows_as(ws: Workspace, model: type[M], rows: Iterable[Any]) -> list[M]:
     """Return rows of :func:`every` column as objects."""
-    names = list(columns(model).keys())
+    names = _attributes(model)
     return [entity(ws, model, dict(zip(names, row, strict=False))) for row in rows]
+
+
+def _attributes(model: type[ConsistModel]) -> list[str]:
+    """Return what the columns of a table are called in its class, in their order."""
+    mapper = class_mapper(model)
+    return [mapper.get_property_by_column(column).key for column in columns(model)]
 
 
 def entity(ws: Workspace, model: type[M], values: dict[str, Any]) -> M:

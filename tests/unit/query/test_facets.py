@@ -60,14 +60,19 @@ class Struct(msgspec.Struct):
     alpha: float = 0.5
 
 
+@dataclass
 class Converts:
+    config: int = 1
     facet_schema_version = 3
 
     def to_consist_facet(self) -> dict[str, Any]:
         return {"alpha": 0.5}
 
 
+@dataclass
 class ConvertsToModel:
+    config: int = 1
+
     def to_consist_facet(self) -> Model:
         return Model()
 
@@ -316,16 +321,21 @@ def test_the_facet_of_an_artifact_has_the_same_limits(tracker: Tracker, here: Pa
 # ---------------------------------------------------------------- getters
 
 
-@pytest.fixture
-def asked(tracker: Tracker, place: str) -> Iterator[Tracker]:
-    """Record three runs of a model and one of another."""
+@pytest.fixture(scope="module", params=["unmerged", "merged"])
+def asked(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Tracker]:
+    """Record three runs of a model and one of another; they are only asked for."""
+    folder = tmp_path_factory.mktemp("asked")
+    tracker = Tracker(folder / "runs", folder / "p.duckdb", project_root=folder)
     for n, mode in enumerate(("car", "bus", "car")):
         facet = {"n": n, "half": n / 2, "mode": mode, "on": n > 0, "in_%": {"x": 1}, "in_a": 2,
                  "sizes": [n, 1], "deep": {"n": n, "none": None}}  # fmt: skip
         record(tracker, f"r{n}", facet=facet, year=2020 + n)
     record(tracker, "other", "o", facet={"n": 1, "sizes": {"a": 1}})
-    settle(tracker, place)
+    settle(tracker, request.param)
     yield tracker
+    tracker.close()
 
 
 def test_a_facet_is_got_by_its_id(asked: Tracker) -> None:
