@@ -283,6 +283,7 @@ log_input = on_current(artifacts.log_input)
 log_output = on_current(artifacts.log_output)
 log_dataframe = on_current(frames.log_dataframe)
 log_meta = on_current(lifecycle.log_meta)
+register_artifact_facet_parser = on_current(artifacts.register_artifact_facet_parser)
 ingest = on_current(hot.ingest)
 capture_outputs = on_current(outputs.capture_outputs)
 output_dir = on_current(folders.output_dir)
@@ -305,7 +306,10 @@ find_latest_run = on_current(find_runs_.find_latest_run)
 run_set = on_current(runset.run_set)
 history = on_current(history_.history)
 get_artifact = on_current(find_artifacts_.get_artifact)
+find_matching_run = on_current(find_runs_.find_matching_run)
+find_matching_runs = on_current(find_runs_.find_matching_runs)
 run_query = on_current(ask.run_query)
+db_session = on_current(ask.db_session)
 
 
 def _reading(verb: Callable[..., Any]) -> Callable[..., Any]:

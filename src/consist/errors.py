@@ -97,6 +97,22 @@ class ConsistWarning(UserWarning):
     """Base of every warning of this library."""
 
 
+class FacetNotIndexed(ConsistWarning):
+    """A facet is stored, but is too large for its values to be asked for one by one."""
+
+    def __init__(self, what: str, size: int, unit: str, limit: int, setting: str) -> None:
+        super().__init__(what, size, unit, limit, setting)
+        self.what, self.size, self.unit = what, size, unit
+        self.limit, self.setting = limit, setting
+
+    def __str__(self) -> str:
+        return (
+            f"the facet of {self.what} has {self.size:,} {self.unit}, more than {self.limit:,}: it"
+            f" is stored, but its values cannot be asked for one by one; raise {self.setting}, or"
+            " pass facet_index=False"
+        )
+
+
 # ---------------------------------------------------------------- usage
 
 
