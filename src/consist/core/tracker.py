@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from sqlmodel import SQLModel
 
     from consist.hot import ingest as hot
+    from consist.maintenance import changes
     from consist.models.run import ConsistRecord, Run
     from consist.query import artifacts as find_artifacts_
     from consist.query import ask, config_bundle, diff, runset
@@ -67,6 +68,7 @@ else:
     config_bundle = LazyRoom("consist.query.config_bundle")
     hybrid = LazyRoom("consist.views.hybrid")
     hot = LazyRoom("consist.hot.ingest")
+    changes = LazyRoom("consist.maintenance.changes")
 
 __all__ = ["Tracker"]
 
@@ -269,6 +271,12 @@ run_subdir_fn, allow_external_paths, code_identity
     print_lineage = lineage_.print_lineage
     run_query = ask.run_query
     create_view = hybrid.create_view
+
+    # ------------------------------------------------------------ mend the record
+
+    annotate = changes.annotate
+    invalidate = changes.invalidate
+    fix_status = changes.fix_status
 
     # ------------------------------------------------------------ facts
 
