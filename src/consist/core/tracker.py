@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from consist.maintenance import changes
     from consist.models.run import ConsistRecord, Run
     from consist.query import artifacts as find_artifacts_
-    from consist.query import ask, config_bundle, diff, runset
+    from consist.query import ask, config_bundle, diff, environment, runset
     from consist.query import history as history_
     from consist.query import lineage as lineage_
     from consist.query import runs as find_runs_
@@ -66,6 +66,7 @@ else:
     runset = LazyRoom("consist.query.runset")
     diff = LazyRoom("consist.query.diff")
     config_bundle = LazyRoom("consist.query.config_bundle")
+    environment = LazyRoom("consist.query.environment")
     hybrid = LazyRoom("consist.views.hybrid")
     hot = LazyRoom("consist.hot.ingest")
     changes = LazyRoom("consist.maintenance.changes")
@@ -256,6 +257,7 @@ run_subdir_fn, allow_external_paths, code_identity
     find_matching_run = find_runs_.find_matching_run
     get_run_record = find_runs_.get_run_record
     get_run_config = find_runs_.get_run_config
+    get_run_environment = environment.get_run_environment
     history = history_.history
     get_artifact = find_artifacts_.get_artifact
     get_artifact_by_uri = find_artifacts_.get_artifact_by_uri

@@ -35,6 +35,15 @@ _LINKS = (
     " LEFT JOIN main.artifact_schema s ON s.id = r.schema_id"
 )
 
+_ENVIRONMENT = "CREATE OR REPLACE VIEW main.run_environment AS SELECT run_id, {} FROM {}".format(
+    ", ".join(f"e->>'$.{name}' AS \"{name}\"" for name in ("python", "platform", "host", "user"))
+    + ", e->'$.job' AS job, "
+    + ", ".join(f"e->>'$.{name}' AS \"{name}\"" for name in ("commit", "branch"))
+    + ", CAST(e->>'$.dirty' AS BOOLEAN) AS dirty, e->>'$.packages' AS packages",
+    "(SELECT run_id, extra->'$.environment' AS e FROM main.run_extra) WHERE e IS NOT NULL",
+)
+"""Where each run was done; ``packages`` is an id in table ``package_set``."""
+
 
 class TailTables:
     """Rows that the database does not have, and views of both."""
@@ -64,7 +73,7 @@ class TailTables:
             f"CREATE OR REPLACE VIEW main.{table} AS {_union(table, columns, stored.get(table))}"
             for table, columns in self.columns.items()
         )
-        connection.execute(";".join([*views, _LINKS]))
+        connection.execute(";".join([*views, _LINKS, _ENVIRONMENT]))
 
     def clear(self, connection: DuckDBPyConnection) -> None:
         """Forget all rows."""
