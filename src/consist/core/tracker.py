@@ -20,6 +20,7 @@ from consist.identity import CodeIdentity, LoadedSources
 from consist.lazily import LazyRoom
 from consist.runs import folders, frames, lifecycle, outputs
 from consist.runs import run as _run
+from consist.runs.environment import forget_environment
 from consist.runs.identify import is_not_code
 from consist.settings import Settings, given
 from consist.step import define_step
@@ -182,6 +183,7 @@ run_subdir_fn, allow_external_paths, code_identity
         if not self.closed:
             self.closed = True
             self.active.abandon()
+            forget_environment(self)
             self.files.close()
             self.store.close()
 

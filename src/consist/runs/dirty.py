@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
-import time
+import signal
 import weakref
 from contextlib import suppress
 
@@ -13,8 +13,6 @@ _FOREIGN = (
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR"),
     *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE"),
 )
-_PATIENCE = 0.02
-_SIGKILL = 9
 
 _asked: weakref.WeakSet[Status] = weakref.WeakSet()
 
@@ -46,17 +44,13 @@ class Status:
         return not self._child or self._owner != os.getpid()
 
     def give_up(self) -> None:
-        """Leave no process behind: wait for a moment, then end it."""
-        until = time.monotonic() + _PATIENCE
-        while not self.is_known:
-            if time.monotonic() > until:
-                with suppress(ProcessLookupError):
-                    os.kill(self._child, _SIGKILL)
-                with suppress(ChildProcessError):
-                    os.waitpid(self._child, 0)
-                self._close()
-                return
-            time.sleep(0.001)
+        """Leave no process behind, whether it has answered or not."""
+        if self.is_known:
+            return
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self._child, signal.SIGKILL)
+            os.waitpid(self._child, 0)
+        self._close()
 
     def _look(self) -> None:
         self._read()

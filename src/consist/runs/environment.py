@@ -44,6 +44,11 @@ class _Found:
                 self.raw = raw({**self._facts, "dirty": self._status.dirty})
         return self.raw
 
+    def give_up(self) -> None:
+        """Wait no longer for what is not known."""
+        if self._status is not None:
+            self._status.give_up()
+
 
 def environment_of(ws: Workspace) -> Raw:
     """Return where runs of this process are done, encoded; JSON null where none are kept.
@@ -59,6 +64,13 @@ def environment_of(ws: Workspace) -> Raw:
         digest, packages = installed()
         ws.store.remember_packages(PackagesEvent(digest, dict(packages), datetime.now(UTC)))
     return found.renew()
+
+
+def forget_environment(ws: Workspace) -> None:
+    """Wait no longer for git, and leave no process of it behind."""
+    found: Any = ws.memory.pop(_MEMORY, None)
+    if found is not None:
+        found.give_up()
 
 
 def _facts(project_root: str) -> dict[str, Any]:

@@ -35,12 +35,12 @@ _LINKS = (
     " LEFT JOIN main.artifact_schema s ON s.id = r.schema_id"
 )
 
-_ENVIRONMENT = "CREATE OR REPLACE VIEW main.run_environment AS SELECT run_id, {} FROM {}".format(
-    ", ".join(f"e->>'$.{name}' AS \"{name}\"" for name in ("python", "platform", "host", "user"))
-    + ", e->'$.job' AS job, "
-    + ", ".join(f"e->>'$.{name}' AS \"{name}\"" for name in ("commit", "branch"))
-    + ", CAST(e->>'$.dirty' AS BOOLEAN) AS dirty, e->>'$.packages' AS packages",
-    "(SELECT run_id, extra->'$.environment' AS e FROM main.run_extra) WHERE e IS NOT NULL",
+_TEXTS = ("python", "platform", "host", "user", "job", "commit", "branch", "packages")
+_ENVIRONMENT = (
+    "CREATE OR REPLACE VIEW main.run_environment AS SELECT run_id, "
+    + ", ".join(f"e->>'$.{name}' AS \"{name}\"" for name in _TEXTS)
+    + ", CAST(e->>'$.dirty' AS BOOLEAN) AS dirty"
+    " FROM (SELECT run_id, extra->'$.environment' AS e FROM main.run_extra) WHERE e IS NOT NULL"
 )
 """Where each run was done; ``packages`` is an id in table ``package_set``."""
 
