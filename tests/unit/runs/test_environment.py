@@ -78,13 +78,14 @@ def test_a_run_is_recorded_with_where_it_was_done(tmp_path: Path, project: Path)
 def test_another_commit_or_job_gives_a_run_back_all_the_same(
     tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Tracker(tmp_path / "runs", tmp_path / "db.duckdb", project_root=project) as tracker:
+    where: Any = {"project_root": project, "code_identity": "callable_module"}
+    with Tracker(tmp_path / "runs", tmp_path / "db.duckdb", **where) as tracker:
         tracker.run(step, run_id="one")
     git(project, "commit", "--allow-empty", "-m", "second")
     monkeypatch.setenv("SLURM_JOB_ID", "4711")
     monkeypatch.setenv("SLURM_CLUSTER_NAME", "big")
     monkeypatch.setenv("SECRET_TOKEN", "do not keep")
-    with Tracker(tmp_path / "runs", tmp_path / "db.duckdb", project_root=project) as tracker:
+    with Tracker(tmp_path / "runs", tmp_path / "db.duckdb", **where) as tracker:
         assert tracker.run(step, run_id="two").cache_hit
         found = tracker.get_run_environment("two")
         assert found is not None
