@@ -12,10 +12,9 @@ __version__ = "0.1.0.dev0"
 
 _HOMES = {
     "consist.api": (
-        "cached_artifacts cached_output capture_outputs current_consist current_run current_tracker"
-        " explain"
-        " db_session find_latest_run find_matching_run find_matching_runs find_run find_runs"
-        " get_artifact get_run history ingest load load_df"
+        "annotate cached_artifacts cached_output capture_outputs current_consist current_run"
+        " current_tracker db_session explain find_latest_run find_matching_run find_matching_runs"
+        " find_run find_runs get_artifact get_run history ingest invalidate load load_df"
         " load_relation log_artifact log_artifacts log_dataframe log_input log_meta"
         " log_output output_dir output_path register_artifact_facet_parser"
         " run run_query run_set scenario set_current_tracker"
@@ -53,6 +52,7 @@ __all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604  # pyright: ignore[reportU
 
 if TYPE_CHECKING:
     from consist.active import ActiveRunCacheOptions as ActiveRunCacheOptions
+    from consist.api import annotate as annotate
     from consist.api import cached_artifacts as cached_artifacts
     from consist.api import cached_output as cached_output
     from consist.api import capture_outputs as capture_outputs
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from consist.api import get_run as get_run
     from consist.api import history as history
     from consist.api import ingest as ingest
+    from consist.api import invalidate as invalidate
     from consist.api import load as load
     from consist.api import load_df as load_df
     from consist.api import load_relation as load_relation

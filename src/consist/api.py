@@ -35,6 +35,7 @@ from consist.workspace import Workspace
 if TYPE_CHECKING:
     from consist.core.tracker import Tracker
     from consist.hot import ingest as hot
+    from consist.maintenance import changes
     from consist.models.result import RunResult
     from consist.models.run import ConsistRecord, Run
     from consist.query import artifacts as find_artifacts_
@@ -51,6 +52,7 @@ else:
     runset = LazyRoom("consist.query.runset")
     _explain = LazyRoom("consist.runs.explain")
     hot = LazyRoom("consist.hot.ingest")
+    changes = LazyRoom("consist.maintenance.changes")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -290,6 +292,11 @@ output_dir = on_current(folders.output_dir)
 output_path = on_current(folders.output_path)
 cached_artifacts = on_current(_trace.cached_artifacts)
 cached_output = on_current(_trace.cached_output)
+
+# ---------------------------------------------------------------- mend the record
+
+annotate = on_current(changes.annotate)
+invalidate = on_current(changes.invalidate)
 
 # ---------------------------------------------------------------- read and ask
 

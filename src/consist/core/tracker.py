@@ -20,6 +20,7 @@ from consist.identity import CodeIdentity, LoadedSources
 from consist.lazily import LazyRoom
 from consist.runs import folders, frames, lifecycle, outputs
 from consist.runs import run as _run
+from consist.runs.environment import forget_environment
 from consist.runs.identify import is_not_code
 from consist.settings import Settings, given
 from consist.step import define_step
@@ -43,9 +44,10 @@ if TYPE_CHECKING:
     from sqlmodel import SQLModel
 
     from consist.hot import ingest as hot
+    from consist.maintenance import changes
     from consist.models.run import ConsistRecord, Run
     from consist.query import artifacts as find_artifacts_
-    from consist.query import ask, config_bundle, diff, facets, related, runset
+    from consist.query import ask, config_bundle, diff, environment, facets, related, runset
     from consist.query import history as history_
     from consist.query import lineage as lineage_
     from consist.query import runs as find_runs_
@@ -67,8 +69,10 @@ else:
     config_bundle = LazyRoom("consist.query.config_bundle")
     facets = LazyRoom("consist.query.facets")
     related = LazyRoom("consist.query.related")
+    environment = LazyRoom("consist.query.environment")
     hybrid = LazyRoom("consist.views.hybrid")
     hot = LazyRoom("consist.hot.ingest")
+    changes = LazyRoom("consist.maintenance.changes")
 
 __all__ = ["Tracker"]
 
@@ -181,6 +185,7 @@ run_subdir_fn, allow_external_paths, code_identity
         if not self.closed:
             self.closed = True
             self.active.abandon()
+            forget_environment(self)
             self.files.close()
             self.store.close()
 
@@ -265,6 +270,7 @@ run_subdir_fn, allow_external_paths, code_identity
     get_config_value = facets.get_config_value
     get_run_record = find_runs_.get_run_record
     get_run_config = find_runs_.get_run_config
+    get_run_environment = environment.get_run_environment
     history = history_.history
     get_artifact = find_artifacts_.get_artifact
     get_artifact_by_uri = find_artifacts_.get_artifact_by_uri
@@ -286,6 +292,12 @@ run_subdir_fn, allow_external_paths, code_identity
     run_query = ask.run_query
     db_session = ask.db_session
     create_view = hybrid.create_view
+
+    # ------------------------------------------------------------ mend the record
+
+    annotate = changes.annotate
+    invalidate = changes.invalidate
+    fix_status = changes.fix_status
 
     # ------------------------------------------------------------ facts
 

@@ -17,6 +17,7 @@ from consist.errors import RunAlreadyActive
 from consist.identity import plain
 from consist.models.record import (
     EXPLANATION,
+    NULL,
     Extra,
     Raw,
     RunDocument,
@@ -27,6 +28,7 @@ from consist.models.record import (
     storable,
 )
 from consist.runs.arguments import RunRequest
+from consist.runs.environment import environment_of
 from consist.runs.identify import Identity
 from consist.runs.ids import automatic_id, new_uid, now
 from consist.store.claims import Claim
@@ -147,7 +149,7 @@ def new_run(
         record=_begun(ws, request, identity, answer, parent, claim),
         config=config,
         facet=None if request.facet is None else dict(request.facet.values),
-        extra=_extra(request, identity, hit, claimed=request.run_id is not None),
+        extra=_extra(ws, request, identity, hit),
         hit=hit,
         executed=_executed(identity),
         persisted=_is_kept(ws, request),
@@ -222,8 +224,10 @@ def _parent(ws: Workspace, request: RunRequest) -> ActiveRun | None:
 
 
 def _extra(
-    request: RunRequest, identity: Identity | None, hit: RunDocument | None, *, claimed: bool
+    ws: Workspace, request: RunRequest, identity: Identity | None, hit: RunDocument | None
 ) -> Extra:
+    claimed = request.run_id is not None
+    environment = environment_of(ws) if _is_kept(ws, request) else NULL
     if identity is None:
         return Extra(
             reusable=False,
@@ -231,6 +235,7 @@ def _extra(
             facet=None if request.facet is None else request.facet.how,
             block=True,
             process=this_process(),
+            environment=environment,
         )
     return Extra(
         content_signature=identity.content_signature,
@@ -239,6 +244,7 @@ def _extra(
         input_digests={item.record.id: item.record.content for item in identity.used},
         facet=None if request.facet is None else request.facet.how,
         process=this_process(),
+        environment=environment,
         **(_executed(identity) if hit is None else {}),
     )
 
@@ -437,6 +443,8 @@ def _final_extra(ws: Workspace, run: ActiveRun, status: str) -> Extra:
     extra = run.extra
     late = tuple(i for i in run.inputs if i not in extra.input_digests)
     changed: dict[str, Any] = {"late_inputs": late} if late else {}
+    if run.persisted and environment_of(ws) is not extra.environment:
+        changed["environment"] = environment_of(ws)  # git has answered meanwhile
     overwrites = run.cache_options.cache_mode == "overwrite" and status == "completed"
     if overwrites and run.record.signature is not None:
         found = ws.store.candidates(run.record.signature, thorough=False)

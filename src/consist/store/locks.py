@@ -222,6 +222,22 @@ def process_born() -> float:
     return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - started)
 
 
+@cache
+def user_name() -> str:
+    """Return the name of the user that this process belongs to; its number where it has none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def this_user() -> str:
+    """Return who acts, as ``user@host``."""
+    return f"{user_name()}@{os.uname().nodename}"
+
+
 def has_ended(process: ProcessRecord) -> bool:
     """Whether a process of this host is known to be gone; never true for another host's."""
     if process.host != os.uname().nodename:

@@ -37,6 +37,15 @@ _LINKS = (
     " LEFT JOIN main.artifact_schema s ON s.id = r.schema_id"
 )
 
+_TEXTS = ("python", "platform", "host", "user", "job", "commit", "branch", "packages")
+_ENVIRONMENT = (
+    "CREATE OR REPLACE VIEW main.run_environment AS SELECT run_id, "
+    + ", ".join(f"e->>'$.{name}' AS \"{name}\"" for name in _TEXTS)
+    + ", CAST(e->>'$.dirty' AS BOOLEAN) AS dirty"
+    " FROM (SELECT run_id, extra->'$.environment' AS e FROM main.run_extra) WHERE e IS NOT NULL"
+)
+"""Where each run was done; ``packages`` is an id in table ``package_set``."""
+
 
 class TailTables:
     """Rows that the database does not have, and views of both."""
@@ -71,7 +80,7 @@ class TailTables:
                 f"CREATE OR REPLACE VIEW memory.{schema}.{table} AS {sql}"
                 for schema, sql in parts.items()
             ]
-        connection.execute(";".join([*views, _LINKS]))
+        connection.execute(";".join([*views, _LINKS, _ENVIRONMENT]))
 
     def clear(self, connection: DuckDBPyConnection) -> None:
         """Forget all rows."""
