@@ -227,7 +227,7 @@ def _mermaid_arrow(edge: Edge) -> str:
 
 def _mermaid_text(text: str) -> str:
     """Escape text for a quoted label: whatever could mean something is given by its number."""
-    text = _cut(text)
+    text = _cut(text).replace(":fa-", ":\u2060fa-")  # which would be an icon
     return "".join(
         char if _says_nothing(char, text, at) else _BY_NUMBER.get(char, f"#{ord(char)};")
         for at, char in enumerate(text)
