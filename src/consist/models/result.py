@@ -178,6 +178,6 @@ class RunArtifacts:
             for key, artifact in artifacts.items()
         ]
         return html.block(
-            f"{len(self.inputs)} inputs, {len(self.outputs)} outputs",
+            f"Artifacts of a run: {len(self.inputs)} used, {len(self.outputs)} made",
             html.table(("direction", "key", "format", "location"), rows) if rows else "",
         )

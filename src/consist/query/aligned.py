@@ -65,7 +65,7 @@ class AlignedPair(Generic[S]):
             "only left": len(self.left_only) or None,
             "only right": len(self.right_only) or None,
         }
-        heading = f"{len(self):,} pairs of runs, aligned on {self.on}"
+        heading = f"Runs aligned on {self.on}: {len(self):,} in both sets"
         return html.block(heading, html.table(_COLUMNS, rows, len(self)), html.facts(alone))
 
     def pairs(self) -> Iterator[tuple[Run, Run]]:

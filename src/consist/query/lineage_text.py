@@ -195,6 +195,11 @@ def _hit(run: Run) -> str:
 # ---------------------------------------------------------------- Mermaid
 
 _PLAIN = frozenset(" _,/()…")
+_BY_NUMBER = {"\n": "<br/>", "$": "#36;#8288;", "\\": "#92;#8288;"}
+"""What is a number of its own: where two dollars or a backslash with an n meet, even their numbers
+mean a formula and a new line, so a joiner of no width stands between."""
+_NOTHING = "#160;"
+"""A space that does not go away: an empty label is an error."""
 
 
 def mermaid(lineage: Graph) -> str:
@@ -205,8 +210,8 @@ def mermaid(lineage: Graph) -> str:
         said = "<br/>".join(map(_mermaid_text, (lineage.file.path, lineage.file.said)))
         lines.append(f'  file["{said}"] -.-> {names[lineage.root]}')
     for node, name in names.items():
-        first, second = (_mermaid_text(part) for part in label(lineage, node))
-        text = f'"{first}<br/>{second}"' if second else f'"{first}"'
+        shown = [_mermaid_text(part) for part in label(lineage, node) if part]
+        text = f'"{"<br/>".join(shown) or _NOTHING}"'
         lines.append(f"  {name}{f'([{text}])' if node.startswith('run:') else f'[{text}]'}")
     lines += [
         f"  {names[edge.source]} {_mermaid_arrow(edge)} {names[edge.target]}"
@@ -222,9 +227,10 @@ def _mermaid_arrow(edge: Edge) -> str:
 
 def _mermaid_text(text: str) -> str:
     """Escape text for a quoted label: whatever could mean something is given by its number."""
-    text = _cut(text)
+    text = _cut(text).replace(":fa-", ":\u2060fa-")  # which would be an icon
     return "".join(
-        char if _says_nothing(char, text, at) else f"#{ord(char)};" for at, char in enumerate(text)
+        char if _says_nothing(char, text, at) else _BY_NUMBER.get(char, f"#{ord(char)};")
+        for at, char in enumerate(text)
     )
 
 

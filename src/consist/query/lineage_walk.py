@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import String, exists, func, select, type_coerce
+from sqlalchemy import String, exists, func, literal, select, type_coerce
 
 from consist.models.artifact import Artifact
 from consist.models.run import Run, RunArtifactLink
@@ -25,6 +25,10 @@ run; one artifact is a part of the other; a run is a step of a scenario."""
 
 _FEW_LINKS = 10_000
 """Up to here, reading every link is faster than asking for those that matter."""
+
+
+_SHALLOW = 8
+"""Up to this depth, the question itself ends there; below, the walk does."""
 
 
 class Edge(NamedTuple):
@@ -116,7 +120,7 @@ def walk_up(ask: Ask, start: Start, max_depth: int | None) -> Walked:
         first += _makers(start.artifact)
     used: dict[str, list[Link]] = defaultdict(list)
     if first:
-        for link in _links_of(ask, _ancestors(first), "input")[0]:
+        for link in _links_of(ask, _ancestors(first, max_depth), "input")[0]:
             used[link.run].append(link)
     walked = Walked(runs=dict.fromkeys(start.runs))
     level = [] if start.artifact is None else [start.artifact]
@@ -166,7 +170,7 @@ def _reused(walked: Walked, start: Start) -> Iterator[str]:
 
 def walk_down(ask: Ask, start: Start, max_depth: int | None) -> Walked:
     """Follow who used what, and what came of it."""
-    uses, gives = _links_of(ask, _descendants(start), "input", "output")
+    uses, gives = _links_of(ask, _descendants(start, max_depth), "input", "output")
     by_artifact, by_container = _by_artifact(uses)
     given: dict[str, list[Link]] = defaultdict(list)
     for link in gives:
@@ -264,18 +268,33 @@ def _text(column: Any) -> Any:
     return type_coerce(column, String)
 
 
-def _ancestors(run_ids: Collection[str]) -> Any:
+def _ancestors(run_ids: Collection[str], max_depth: int | None) -> Any:
     """Return a select of these runs and of all that made what they used, and so on."""
     link, artifact = columns(RunArtifactLink), columns(Artifact)
-    above = _runs(run_ids).cte("above", recursive=True)
+    above = select(*_first(_runs(run_ids))).cte("above", recursive=True)
     return select(
         above.union(
-            select(artifact.run_id)
+            select(artifact.run_id, above.c.depth + _step(max_depth))
             .join_from(above, link.run_id.table, link.run_id == above.c.run_id)
             .join(artifact.id.table, artifact.id == link.artifact_id)
             .where(link.direction == "input", artifact.run_id.is_not(None))
-        )
-    )
+            .where(*_bound(above, max_depth))
+        ).c.run_id
+    ).distinct()
+
+
+def _first(runs: Any) -> tuple[Any, Any]:
+    chosen = runs.subquery()
+    return chosen.c.run_id, literal(0).label("depth")
+
+
+def _step(max_depth: int | None) -> int:
+    """Return what one generation counts: nothing where depth would only make runs differ."""
+    return 0 if max_depth is None or max_depth > _SHALLOW else 1
+
+
+def _bound(walked: Any, max_depth: int | None) -> list[Any]:
+    return [walked.c.depth < max_depth] if _step(max_depth) else []
 
 
 def _runs(run_ids: Collection[str]) -> Any:
@@ -283,7 +302,7 @@ def _runs(run_ids: Collection[str]) -> Any:
     return select(run.id.label("run_id")).where(among(run.id, run_ids))
 
 
-def _descendants(start: Start) -> Any:
+def _descendants(start: Start, max_depth: int | None) -> Any:
     """Return a select of the runs of a start, or that used its artifact, and of all below them."""
     link = columns(RunArtifactLink)
     using = link.run_id.table.alias("using_")
@@ -291,12 +310,13 @@ def _descendants(start: Start) -> Any:
     if start.artifact is not None:
         used = link.artifact_id == start.artifact.artifact
         first = select(link.run_id).where(link.direction == "input", used)
-    below = first.cte("below", recursive=True)
+    below = select(*_first(first)).cte("below", recursive=True)
     return select(
         below.union(
-            select(using.c.run_id)
+            select(using.c.run_id, below.c.depth + _step(max_depth))
             .join_from(below, link.run_id.table, link.run_id == below.c.run_id)
             .join(using, using.c.artifact_id == link.artifact_id)
             .where(link.direction == "output", using.c.direction == "input")
-        )
-    )
+            .where(*_bound(below, max_depth))
+        ).c.run_id
+    ).distinct()

@@ -314,13 +314,23 @@ def test_a_big_history_is_asked_for_what_matters_only(
     tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     documents(tracker, [([n], n + 1) for n in range(30)] + [([n], n + 1) for n in range(40, 60)])
-    whole = tracker.lineage("k30"), tracker.lineage("k40", direction="down")
+
+    def asked() -> list[Lineage]:
+        return [
+            tracker.lineage("k30"),
+            tracker.lineage("k40", direction="down"),
+            *(tracker.lineage("k30", max_depth=depth) for depth in (1, 3, 9)),
+            *(tracker.lineage("k40", direction="down", max_depth=depth) for depth in (1, 3, 9)),
+        ]
+
+    whole = asked()
     monkeypatch.setattr("consist.query.lineage_walk._FEW_LINKS", 0)
-    some = tracker.lineage("k30"), tracker.lineage("k40", direction="down")
+    some = asked()
     for ours, theirs in zip(whole, some, strict=True):
         assert ours.to_dict() == theirs.to_dict()
     assert len(some[0].runs) == 30
     assert len(some[1].runs) == 20
+    assert [len(found.runs) for found in some[2:]] == [1, 3, 9] * 2
     run = tracker.lineage("run5", direction="down")
     assert len(run.runs) == 25
 

@@ -514,3 +514,22 @@ def test_answers_are_plain_objects_after_the_tracker_is_closed(years: Tracker) -
     assert artifact is not None
     assert json.dumps(run.tags) == '["sim"]'
     assert artifact.path.name == "persons.parquet"
+
+
+def test_history_has_its_columns_even_where_nothing_is_found(
+    years: Tracker, tmp_path: Path
+) -> None:
+    # QRY-031, QRY-033
+    columns = [*Run.model_fields, "duration_seconds"]
+    with Tracker(run_dir=tmp_path / "bare") as bare:
+        assert bare.history().empty
+        assert list(bare.history().columns) == columns
+    assert list(years.history(limit=0).columns) == columns
+    assert len(years.history(tags=[])) == len(years.history()) == 5
+    for wrong in ("sim", [1], 3):
+        with pytest.raises(TypeError, match="tags"):
+            years.history(tags=wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="limit"):
+        years.history(limit="all")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="below zero"):
+        years.history(limit=-1)
