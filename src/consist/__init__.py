@@ -12,8 +12,8 @@ __version__ = "0.1.0.dev0"
 
 _HOMES = {
     "consist.api": (
-        "cached_artifacts cached_output capture_outputs current_consist current_run current_tracker"
-        " explain"
+        "cached_artifacts cached_output capture_outputs compare current_consist current_run"
+        " current_tracker explain"
         " find_latest_run find_run find_runs get_artifact get_run history ingest load load_df"
         " load_relation log_artifact log_artifacts log_dataframe log_input log_meta"
         " log_output output_dir output_path run run_query run_set scenario set_current_tracker"
@@ -21,6 +21,7 @@ _HOMES = {
     ),
     "consist.artifacts": "RelationConnectionLeakWarning active_relation_count",
     "consist.cache.explanation": "Change Explanation",
+    "consist.comparison.results": "RunComparison ScenarioComparison",
     "consist.core.tracker": "Tracker",
     "consist.core.tracker_config": "TrackerConfig",
     "consist.errors": "CodeIdentityUnavailableError ConsistError ConsistWarning",
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from consist.api import cached_artifacts as cached_artifacts
     from consist.api import cached_output as cached_output
     from consist.api import capture_outputs as capture_outputs
+    from consist.api import compare as compare
     from consist.api import current_consist as current_consist
     from consist.api import current_run as current_run
     from consist.api import current_tracker as current_tracker
@@ -87,6 +89,8 @@ if TYPE_CHECKING:
     from consist.artifacts import active_relation_count as active_relation_count
     from consist.cache.explanation import Change as Change
     from consist.cache.explanation import Explanation as Explanation
+    from consist.comparison.results import RunComparison as RunComparison
+    from consist.comparison.results import ScenarioComparison as ScenarioComparison
     from consist.core.tracker import Tracker as Tracker
     from consist.core.tracker_config import TrackerConfig as TrackerConfig
     from consist.errors import CodeIdentityUnavailableError as CodeIdentityUnavailableError

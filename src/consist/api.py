@@ -33,6 +33,7 @@ from consist.workflow import scenario as _scenario
 from consist.workspace import Workspace
 
 if TYPE_CHECKING:
+    from consist.comparison import compare as comparison
     from consist.core.tracker import Tracker
     from consist.hot import ingest as hot
     from consist.models.result import RunResult
@@ -49,6 +50,7 @@ else:
     find_artifacts_ = LazyRoom("consist.query.artifacts")
     ask = LazyRoom("consist.query.ask")
     runset = LazyRoom("consist.query.runset")
+    comparison = LazyRoom("consist.comparison.compare")
     _explain = LazyRoom("consist.runs.explain")
     hot = LazyRoom("consist.hot.ingest")
 
@@ -306,6 +308,7 @@ run_set = on_current(runset.run_set)
 history = on_current(history_.history)
 get_artifact = on_current(find_artifacts_.get_artifact)
 run_query = on_current(ask.run_query)
+compare = on_current(comparison.compare)
 
 
 def _reading(verb: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from consist import __version__
-from consist.cli import artifacts, points, runs
+from consist.cli import artifacts, comparison, points, runs
 from consist.cli.render import clean
 from consist.errors import ConsistError
 
@@ -44,6 +44,7 @@ app = typer.Typer(
 app.command()(runs.runs)
 app.command()(runs.show)
 app.command()(runs.explain)
+app.command()(comparison.compare)
 app.command()(artifacts.artifacts)
 app.command()(artifacts.lineage)
 app.command()(artifacts.preview)

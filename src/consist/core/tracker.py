@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlmodel import SQLModel
 
+    from consist.comparison import compare as comparison
     from consist.hot import ingest as hot
     from consist.models.run import ConsistRecord, Run
     from consist.query import artifacts as find_artifacts_
@@ -67,6 +68,7 @@ else:
     config_bundle = LazyRoom("consist.query.config_bundle")
     hybrid = LazyRoom("consist.views.hybrid")
     hot = LazyRoom("consist.hot.ingest")
+    comparison = LazyRoom("consist.comparison.compare")
 
 __all__ = ["Tracker"]
 
@@ -268,6 +270,7 @@ run_subdir_fn, allow_external_paths, code_identity
     get_artifact_lineage = lineage_.get_artifact_lineage
     print_lineage = lineage_.print_lineage
     run_query = ask.run_query
+    compare = comparison.compare
     create_view = hybrid.create_view
 
     # ------------------------------------------------------------ facts
