@@ -10,7 +10,7 @@ from sqlalchemy import String, select, type_coerce
 
 from consist.models.artifact import Artifact
 from consist.models.facet import RunConfigKV
-from consist.models.record import NULL, ArtifactRecord, Extra, RunDocument, RunRecord, replace
+from consist.models.record import NULL, ArtifactRecord, Extra, Raw, RunDocument, RunRecord, replace
 from consist.models.run import Run, RunArtifactLink, RunExtra
 from consist.query.ask import columns, fetch
 from consist.query.runs import facet_value
@@ -95,14 +95,41 @@ def _plain(column: Any) -> Any:
 # ---------------------------------------------------------------- configs
 
 
-def with_config(ws: Workspace, document: RunDocument) -> RunDocument:
-    """Return a document with the config that its snapshot holds; null where there is none."""
-    if bytes(document.config) != bytes(NULL):
-        return document
-    run = document.run
-    folders = (run.meta.get("_physical_run_dir"), str(ws.run_dir))
-    found = first_snapshot(dict.fromkeys(folders), run.id, run.uid)
-    return document if found is None else replace(document, config=found.config)
+class Configs:
+    """Configs of runs, each read once; their facets, all at once where a snapshot is gone.
+
+    Parameters
+    ----------
+    ws : Workspace
+        The tracker.
+    run_ids : iterable of str
+        The runs that may be asked for.
+    """
+
+    def __init__(self, ws: Workspace, run_ids: Iterable[str]) -> None:
+        self._ws, self._run_ids = ws, list(run_ids)
+        self._read: dict[str, Raw] = {}
+        self._facets: dict[str, dict[str, Any]] | None = None
+
+    def complete(self, document: RunDocument) -> RunDocument:
+        """Return a document with the config of its snapshot; null where there is none."""
+        run = document.run
+        if run.id not in self._read:
+            folders = (run.meta.get("_physical_run_dir"), str(self._ws.run_dir))
+            found = first_snapshot(dict.fromkeys(folders), run.id, run.uid)
+            self._read[run.id] = NULL if found is None else found.config
+        return replace(document, config=self._read[run.id])
+
+    @property
+    def gone(self) -> int:
+        """How many of the configs that were asked for have no snapshot."""
+        return sum(bytes(config) == bytes(NULL) for config in self._read.values())
+
+    def facet_of(self, run_id: str) -> dict[str, Any] | None:
+        """Return the facet of a run, flat; ``None`` if it has none."""
+        if self._facets is None:
+            self._facets = facets_of(self._ws, self._run_ids)
+        return self._facets.get(run_id)
 
 
 def facets_of(ws: Workspace, run_ids: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from consist.cache.compare_identity import Compared, PathOf, UsedInput, identity
 from consist.cache.explanation import Change, Explanation
 from consist.comparison.differences import Difference
 from consist.comparison.outputs import DataOptions, Records, compare_outputs
-from consist.comparison.records import facets_of, with_config
+from consist.comparison.records import Configs
 from consist.comparison.results import RunComparison, RunFacts
 from consist.identity import short
 from consist.models.record import NULL, RunDocument, raw, replace
@@ -30,7 +30,8 @@ def compare_runs(
     ws: Workspace, left: RunDocument, right: RunDocument, options: DataOptions
 ) -> RunComparison:
     """Compare two runs and their outputs."""
-    left, right, notes = with_configs(ws, left, right)
+    configs = Configs(ws, (left.run.id, right.run.id))
+    left, right, notes = with_configs(configs, left, right)
     found = identity_differences(left, right, lambda record: str(ws.path_of(record)))
     environment = [*environment_differences(left, right, notes)]
     return RunComparison(
@@ -99,20 +100,20 @@ def _difference(section: str, name: str, old: Any, new: Any) -> Difference:
 
 
 def with_configs(
-    ws: Workspace, left: RunDocument, right: RunDocument
+    configs: Configs, left: RunDocument, right: RunDocument
 ) -> tuple[RunDocument, RunDocument, list[str]]:
     """Return two runs with their configs, and what must be known of these.
 
     Where a snapshot is gone, the facets of both stand for their configs.
     """
-    full = [with_config(ws, document) for document in (left, right)]
+    full = [configs.complete(document) for document in (left, right)]
     without = [document.run.id for document in full if bytes(document.config) == bytes(NULL)]
     if not without or left.run.config_hash == right.run.config_hash is not None:
         return full[0], full[1], []
-    facets = facets_of(ws, [left.run.id, right.run.id])
+    facets = [configs.facet_of(document.run.id) for document in full]
     said = f"the snapshot of run {' and of '.join(without)} is gone"
-    if left.run.id in facets and right.run.id in facets:
-        told = [replace(d, config=raw(facets[d.run.id])) for d in full]
+    if None not in facets:
+        told = [replace(d, config=raw(facet)) for d, facet in zip(full, facets, strict=True)]
         return told[0], told[1], [f"config: {said}; only facets were compared"]
     return full[0], full[1], [f"config: {said}; what differs in it cannot be told"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from consist.comparison.differences import Difference, StepComparison
 from consist.comparison.matching import Match, match_steps
 from consist.comparison.outputs import DataOptions, Records, compare_outputs, same_content
-from consist.comparison.records import steps_of, with_config
+from consist.comparison.records import Configs, steps_of
 from consist.comparison.results import ScenarioComparison
 from consist.comparison.runs import (
     fact_differences,
@@ -20,7 +21,7 @@ from consist.comparison.runs import (
 )
 from consist.comparison.words import value
 from consist.identity import short
-from consist.models.record import NULL, ArtifactRecord, RunDocument
+from consist.models.record import ArtifactRecord, RunDocument
 
 if TYPE_CHECKING:
     from consist.workspace import Workspace
@@ -30,17 +31,17 @@ def compare_scenarios(
     ws: Workspace, left: RunDocument, right: RunDocument, options: DataOptions
 ) -> ScenarioComparison:
     """Compare two scenarios, their steps and their final outputs."""
-    left, right, notes = with_configs(ws, left, right)
     steps = steps_of(ws, left.run.id), steps_of(ws, right.run.id)
-    configs = _Configs(ws)
-    matches = match_steps(*steps, (left, right), configs.of)
+    configs = Configs(ws, (d.run.id for d in (left, right, *steps[0], *steps[1])))
+    left, right, notes = with_configs(configs, left, right)
+    matches = match_steps(*steps, (left, right), partial(_config, configs))
     made = {record.id for side in steps for step in side for record in step.outputs}
-    compared = tuple(_step(ws, match, made) for match in matches)
+    compared = tuple(_step(configs, match, made) for match in matches)
     in_order = sum(step.matched == "order" for step in compared)
     if in_order:
         notes.append(f"{in_order:,} steps that nothing tells apart were matched in their order")
     if configs.gone:
-        notes.append(f"the snapshots of {configs.gone:,} steps are gone, and so are their configs")
+        notes.append(f"the snapshots of {configs.gone:,} runs are gone, and so are their configs")
     return ScenarioComparison(
         left=facts_of(left),
         right=facts_of(right),
@@ -52,17 +53,8 @@ def compare_scenarios(
     )
 
 
-class _Configs:
-    """Configs of steps, read once."""
-
-    def __init__(self, ws: Workspace) -> None:
-        self._ws = ws
-        self.gone = 0
-
-    def of(self, step: RunDocument) -> Any:
-        found = with_config(self._ws, step).config
-        self.gone += bytes(found) == bytes(NULL)
-        return msgspec.json.decode(found)
+def _config(configs: Configs, step: RunDocument) -> Any:
+    return msgspec.json.decode(configs.complete(step).config)
 
 
 def _final(steps: Iterable[RunDocument], options: DataOptions) -> Records:
@@ -79,7 +71,7 @@ def _final(steps: Iterable[RunDocument], options: DataOptions) -> Records:
 # ---------------------------------------------------------------- steps
 
 
-def _step(ws: Workspace, match: Match, made: set[str]) -> StepComparison:
+def _step(configs: Configs, match: Match, made: set[str]) -> StepComparison:
     left, right = match.left, match.right
     label = _label(match)
     if left is None or right is None:
@@ -88,7 +80,7 @@ def _step(ws: Workspace, match: Match, made: set[str]) -> StepComparison:
     if _is_same(left, right):
         return StepComparison(label, left.run.id, right.run.id, matched=match.how)
     if left.run.config_hash != right.run.config_hash:
-        left, right, _ = with_configs(ws, left, right)
+        left, right, _ = with_configs(configs, left, right)
     found = identity_differences(left, right, lambda record: record.container_uri)
     causes = [section for section in ("config", "code") if found[section]]
     inputs = [change for change in found["inputs"] if change.kind != "reran"]

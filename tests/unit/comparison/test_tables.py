@@ -316,12 +316,15 @@ def test_whole_numbers_and_floats_are_compared_exactly_beyond_53_bits():
 
 
 def test_times_of_other_precision_are_compared_exactly():
-    times = [datetime(2020, 1, 1, 0, 0, 0, 500_000), datetime(2020, 1, 2)]
+    times = [datetime(2020, 1, 1, 0, 0, 0, 500_000, UTC), datetime(2020, 1, 2, tzinfo=UTC)]
     left = pa.table({"id": [1, 2], "t": pa.array(times, pa.timestamp("us"))})
     right = pa.table({"id": [1, 2], "t": pa.array(times, pa.timestamp("ns"))})
     assert compared(left, right).changed == 0
     later = pa.table(
-        {"id": [1, 2], "t": pa.array([times[0], datetime(2020, 1, 3)], pa.timestamp("ms"))}
+        {
+            "id": [1, 2],
+            "t": pa.array([times[0], datetime(2020, 1, 3, tzinfo=UTC)], pa.timestamp("ms")),
+        }
     )
     change = compared(left, later).columns[0]
     assert (change.rows, change.max_abs, change.unit) == (1, 86_400.0, "seconds")
