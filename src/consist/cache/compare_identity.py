@@ -245,8 +245,12 @@ def _kind(old: object, new: object) -> str:
 
 
 def value_changes(old: Any, new: Any) -> Iterable[tuple[str, Entry]]:
-    """Yield what differs in two JSON values, leaf by leaf, with its dotted path."""
-    return _config_changes("", old, new)
+    """Yield what differs in two JSON values, leaf by leaf, with its dotted path.
+
+    An entry has ``change``, and of ``old`` and ``new`` what there is.
+    """
+    for path, entry in _config_changes("", old, new):
+        yield path, {name: value for name, value in entry.items() if value is not ABSENT}
 
 
 def _config_changes(path: str, old: Any, new: Any) -> Iterable[tuple[str, Entry]]:

@@ -11,7 +11,7 @@ from sqlalchemy import String, select, type_coerce
 from consist.models.artifact import Artifact
 from consist.models.facet import RunConfigKV
 from consist.models.record import NULL, ArtifactRecord, Extra, Raw, RunDocument, RunRecord, replace
-from consist.models.run import Run, RunArtifactLink, RunExtra
+from consist.models.run import PackageSet, Run, RunArtifactLink, RunExtra
 from consist.query.ask import columns, fetch
 from consist.query.runs import facet_value
 from consist.store.snapshots import first_snapshot
@@ -146,3 +146,10 @@ def facets_of(ws: Workspace, run_ids: Iterable[str]) -> dict[str, dict[str, Any]
     for run_id, key, *value in rows:
         found.setdefault(run_id, {})[key] = facet_value(*value)
     return found
+
+
+def packages_of(ws: Workspace, digests: Iterable[str | None]) -> dict[str | None, dict[str, str]]:
+    """Return the packages of environments, by the digest that runs name."""
+    kept = columns(PackageSet)
+    rows = fetch(ws, select(kept.id, kept.packages).where(kept.id.in_(list(digests))))
+    return {digest: packages for digest, packages in rows}  # noqa: C416 - rows are no pairs

@@ -6,12 +6,20 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from consist.cache import compare_identity
-from consist.cache.compare_identity import Compared, PathOf, UsedInput, identity_of
+from consist.cache.compare_identity import (
+    Compared,
+    PathOf,
+    UsedInput,
+    identity_of,
+    value_changes,
+)
 from consist.cache.explanation import Change, Explanation
 from consist.comparison.differences import Difference
 from consist.comparison.outputs import DataOptions, Records, compare_outputs
-from consist.comparison.records import Configs
+from consist.comparison.records import Configs, packages_of
 from consist.comparison.results import RunComparison, RunFacts
 from consist.identity import short
 from consist.models.record import NULL, RunDocument, raw, replace
@@ -33,7 +41,7 @@ def compare_runs(
     configs = Configs(ws, (left.run.id, right.run.id))
     left, right, notes = with_configs(configs, left, right)
     found = identity_differences(left, right, lambda record: str(ws.path_of(record)))
-    environment = [*environment_differences(left, right, notes)]
+    environments = _environments(ws, left, right, notes)
     return RunComparison(
         left=facts_of(left),
         right=facts_of(right),
@@ -41,7 +49,7 @@ def compare_runs(
         config=found["config"],
         code=found["code"],
         inputs=found["inputs"],
-        environment=tuple(environment),
+        environment=tuple(environment_differences(*environments)),
         outputs=compare_outputs(ws, outputs_of(left, options), outputs_of(right, options), options),
         notes=tuple(notes),
     )
@@ -176,21 +184,31 @@ def _of_change(section: str, change: Change) -> Difference:
 
 # ---------------------------------------------------------------- environment
 
+_PACKAGES = "packages"
+
 
 def environment_differences(
-    left: RunDocument, right: RunDocument, notes: list[str]
+    left: Mapping[str, Any], right: Mapping[str, Any]
 ) -> Iterator[Difference]:
-    """Yield what differs in what the runs were executed with."""
-    old, new = environment_of(left), environment_of(right)
+    """Yield what differs in two environments, packages one by one."""
+    for name, entry in value_changes(left, right):
+        yield Difference("environment", name, entry["change"], entry.get("old"), entry.get("new"))
+
+
+def _environments(
+    ws: Workspace, left: RunDocument, right: RunDocument, notes: list[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    old, new = (_decoded(document) for document in (left, right))
     if not old or not new:
-        notes.append("environment: was not recorded of both runs")
-        return
-    for name in (*old, *(name for name in new if name not in old)):
-        if old.get(name) != new.get(name):
-            yield _difference("environment", name, old.get(name), new.get(name))
+        notes.append("the environment was not recorded of both runs")
+        return {}, {}
+    if old.get(_PACKAGES) != new.get(_PACKAGES):
+        lists = packages_of(ws, (old.get(_PACKAGES), new.get(_PACKAGES)))
+        for found in (old, new):
+            found[_PACKAGES] = lists.get(found.get(_PACKAGES), found.get(_PACKAGES))
+    return old, new
 
 
-def environment_of(document: RunDocument) -> Mapping[str, Any]:
-    """Return what a run was executed with, flat; empty where that was not recorded."""
-    found: Any = getattr(document.extra, "environment", None)
+def _decoded(document: RunDocument) -> dict[str, Any]:
+    found: Any = msgspec.json.decode(document.extra.environment)
     return found or {}

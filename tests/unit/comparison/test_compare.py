@@ -9,6 +9,7 @@ import pytest
 
 import consist
 from consist import CacheOptions, ExecutionOptions, RunComparison, ScenarioComparison, Tracker
+from consist.comparison.runs import environment_differences
 from consist.errors import NoDatabase, UnknownKey, UsageError, WrongType
 
 AGAIN = CacheOptions(cache_mode="overwrite")
@@ -292,6 +293,18 @@ def test_arrays_are_compared_variable_by_variable(tracker, monkeypatch):
     assert (variable.name, variable.values, variable.size, variable.max_abs) == ("time", 1, 6, 0.5)
     assert variable.example == {"o": 1, "d": 2, "left": 6.0, "right": 6.5}
     assert tracker.compare(*results, atol=1.0).outputs[0].verdict == "equal"
+
+
+def test_environments_are_compared_name_by_name_and_package_by_package():
+    left = {"python": "3.11", "host": "a", "job": None, "packages": {"numpy": "1", "old": "1"}}
+    right = {"python": "3.12", "host": "a", "job": {"id": "7"}, "packages": {"numpy": "2"}}
+    found = [(d.name, d.kind, d.left, d.right) for d in environment_differences(left, right)]
+    assert found == [
+        ("python", "changed", "3.11", "3.12"),
+        ("job", "changed", None, {"id": "7"}),
+        ("packages.numpy", "changed", "1", "2"),
+        ("packages.old", "removed", "1", None),
+    ]
 
 
 # ---------------------------------------------------------------- scenarios
