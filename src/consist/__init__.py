@@ -12,9 +12,10 @@ __version__ = "0.1.0.dev0"
 
 _HOMES = {
     "consist.api": (
-        "annotate cached_artifacts cached_output capture_outputs current_consist current_run"
-        " current_tracker db_session explain find_latest_run find_matching_run find_matching_runs"
-        " find_run find_runs get_artifact get_run history ingest invalidate load load_df"
+        "annotate cached_artifacts cached_output capture_outputs compare current_consist"
+        " current_run current_tracker db_session explain find_latest_run find_matching_run"
+        " find_matching_runs find_run find_runs get_artifact get_run history ingest invalidate"
+        " load load_df"
         " load_relation log_artifact log_artifacts log_dataframe log_input log_meta"
         " log_output output_dir output_path register_artifact_facet_parser"
         " run run_query run_set scenario set_current_tracker"
@@ -22,6 +23,7 @@ _HOMES = {
     ),
     "consist.artifacts": "RelationConnectionLeakWarning active_relation_count",
     "consist.cache.explanation": "Change Explanation",
+    "consist.comparison.results": "RunComparison ScenarioComparison",
     "consist.core.tracker": "Tracker",
     "consist.core.tracker_config": "TrackerConfig",
     "consist.errors": "CodeIdentityUnavailableError ConsistError ConsistWarning FacetNotIndexed",
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from consist.api import cached_artifacts as cached_artifacts
     from consist.api import cached_output as cached_output
     from consist.api import capture_outputs as capture_outputs
+    from consist.api import compare as compare
     from consist.api import current_consist as current_consist
     from consist.api import current_run as current_run
     from consist.api import current_tracker as current_tracker
@@ -95,6 +98,8 @@ if TYPE_CHECKING:
     from consist.artifacts import active_relation_count as active_relation_count
     from consist.cache.explanation import Change as Change
     from consist.cache.explanation import Explanation as Explanation
+    from consist.comparison.results import RunComparison as RunComparison
+    from consist.comparison.results import ScenarioComparison as ScenarioComparison
     from consist.core.tracker import Tracker as Tracker
     from consist.core.tracker_config import TrackerConfig as TrackerConfig
     from consist.errors import CodeIdentityUnavailableError as CodeIdentityUnavailableError

@@ -33,6 +33,7 @@ from consist.workflow import scenario as _scenario
 from consist.workspace import Workspace
 
 if TYPE_CHECKING:
+    from consist.comparison import compare as comparison
     from consist.core.tracker import Tracker
     from consist.hot import ingest as hot
     from consist.maintenance import changes
@@ -50,6 +51,7 @@ else:
     find_artifacts_ = LazyRoom("consist.query.artifacts")
     ask = LazyRoom("consist.query.ask")
     runset = LazyRoom("consist.query.runset")
+    comparison = LazyRoom("consist.comparison.compare")
     _explain = LazyRoom("consist.runs.explain")
     hot = LazyRoom("consist.hot.ingest")
     changes = LazyRoom("consist.maintenance.changes")
@@ -317,6 +319,7 @@ find_matching_run = on_current(find_runs_.find_matching_run)
 find_matching_runs = on_current(find_runs_.find_matching_runs)
 run_query = on_current(ask.run_query)
 db_session = on_current(ask.db_session)
+compare = on_current(comparison.compare)
 
 
 def _reading(verb: Callable[..., Any]) -> Callable[..., Any]:

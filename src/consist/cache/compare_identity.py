@@ -128,7 +128,7 @@ _ADAPTER = (
 )
 
 
-def compare(old: Compared, new: Compared, path_of: PathOf) -> Comparison:
+def compare(old: Compared, new: Compared, path_of: PathOf, most: int = MOST_LISTED) -> Comparison:
     """Return what the new identity has in common with the old one, and what differs.
 
     Inputs match if their bytes do, whichever run produced them: then the content finds the run.
@@ -139,8 +139,10 @@ def compare(old: Compared, new: Compared, path_of: PathOf) -> Comparison:
         An earlier run, and one that is about to be.
     path_of : callable
         Returns where the bytes of an artifact are expected.
+    most : int
+        Most differences of a kind that are listed; the others are counted.
     """
-    details = _Details()
+    details = _Details(most)
     if old.config != new.config:
         _compare_config(old, new, details)
     same_inputs = old.inputs == new.inputs
@@ -171,12 +173,13 @@ def compare(old: Compared, new: Compared, path_of: PathOf) -> Comparison:
 class _Details:
     """Collects differences under their names, of each at most so many."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self.found: dict[str, Any] = {}
 
     def add(self, what: str, **entry: Any) -> None:
         listed: list[Entry] = self.found.setdefault(what, [])
-        if len(listed) < MOST_LISTED:
+        if len(listed) < self._most:
             listed.append({name: value for name, value in entry.items() if value is not ABSENT})
         else:
             more: dict[str, int] = self.found.setdefault("more", {})
@@ -218,7 +221,7 @@ def _compare_config(old: Compared, new: Compared, details: _Details) -> None:
             details.add("input_binding_changed", name=name, **entry)
     if _is_known(old.values) and _is_known(new.values):
         before, now = msgspec.json.decode(old.values), msgspec.json.decode(new.values)
-        for name, entry in _config_changes("", before, now):
+        for name, entry in value_changes(before, now):
             details.add(_BY_CHANGE[entry.pop("change")], name=name, **_bounded(entry))
         if not details.found and old.binding is not None:
             # Nothing else is left: what is shown alike differs, as a masked secret does.
@@ -239,6 +242,15 @@ def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[tuple[s
 
 def _kind(old: object, new: object) -> str:
     return "added" if old is ABSENT else "removed" if new is ABSENT else "changed"
+
+
+def value_changes(old: Any, new: Any) -> Iterable[tuple[str, Entry]]:
+    """Yield what differs in two JSON values, leaf by leaf, with its dotted path.
+
+    An entry has ``change``, and of ``old`` and ``new`` what there is.
+    """
+    for path, entry in _config_changes("", old, new):
+        yield path, {name: value for name, value in entry.items() if value is not ABSENT}
 
 
 def _config_changes(path: str, old: Any, new: Any) -> Iterable[tuple[str, Entry]]:

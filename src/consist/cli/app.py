@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from consist import __version__
-from consist.cli import artifacts, changes, points, runs
+from consist.cli import artifacts, changes, comparison, points, runs
 from consist.cli.database import db
 from consist.cli.render import clean
 from consist.errors import ConsistError
@@ -45,6 +45,7 @@ app = typer.Typer(
 app.command()(runs.runs)
 app.command()(runs.show)
 app.command()(runs.explain)
+app.command()(comparison.compare)
 app.command()(artifacts.artifacts)
 app.command()(artifacts.lineage)
 app.command()(artifacts.preview)

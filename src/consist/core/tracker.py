@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlmodel import SQLModel
 
+    from consist.comparison import compare as comparison
     from consist.hot import ingest as hot
     from consist.maintenance import changes
     from consist.models.run import ConsistRecord, Run
@@ -73,6 +74,7 @@ else:
     hybrid = LazyRoom("consist.views.hybrid")
     hot = LazyRoom("consist.hot.ingest")
     changes = LazyRoom("consist.maintenance.changes")
+    comparison = LazyRoom("consist.comparison.compare")
 
 __all__ = ["Tracker"]
 
@@ -291,6 +293,7 @@ run_subdir_fn, allow_external_paths, code_identity
     print_lineage = lineage_.print_lineage
     run_query = ask.run_query
     db_session = ask.db_session
+    compare = comparison.compare
     create_view = hybrid.create_view
 
     # ------------------------------------------------------------ mend the record

@@ -17,7 +17,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 from consist.errors import (
     ConsistError,
@@ -114,6 +114,22 @@ class Driver(Protocol):
 
         Of a table ``columns`` (name to type) and ``rows``; of arrays ``dims`` (name to length)
         and ``variables`` (name to what is known of it, such as ``dtype`` and ``shape``).
+        """
+        ...
+
+
+@runtime_checkable
+class Comparing(Protocol):
+    """What a driver also has that compares two files of its format in a way of its own.
+
+    Without it, tables are compared by their rows, arrays by their variables, documents by their
+    leaves, and other files by their bytes.
+    """
+
+    def compare(self, left: PathLike, right: PathLike, *, tolerance: Any) -> Any:
+        """Return what differs, as one of the classes of ``consist.comparison.differences``.
+
+        ``tolerance.rtol`` and ``tolerance.atol`` say how far numbers may be apart.
         """
         ...
 

@@ -28,6 +28,7 @@ COMMANDS = [
     ["preview", "odd"],
     ["preview", "facts"],
     ["summary"],
+    ["compare", "base", "base~1"],
 ]
 OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 SGR = re.compile(r"\x1b\[[0-9;]*m")
