@@ -9,17 +9,26 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from consist import __version__
-from consist.cli import artifacts, points, runs
+from consist.cli import (
+    artifacts,
+    lineage,
+    points,
+    preview,
+    prompt,
+    runs,
+    scenarios,
+    validate,
+)
 from consist.cli.render import clean
+from consist.cli.sections import Sections
 from consist.errors import ConsistError
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
 
 
-class Commands(TyperGroup):
+class Commands(Sections):
     """The commands; whichever is called, it ends with one of the documented exit codes."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -44,11 +53,16 @@ app = typer.Typer(
 app.command()(runs.runs)
 app.command()(runs.show)
 app.command()(runs.explain)
-app.command()(artifacts.artifacts)
-app.command()(artifacts.lineage)
-app.command()(artifacts.preview)
+app.command()(scenarios.search)
 app.command()(runs.summary)
+app.command()(scenarios.scenarios)
+app.command()(scenarios.scenario)
+app.command()(artifacts.artifacts)
+app.command()(lineage.lineage)
+app.command()(preview.preview)
+app.command()(validate.validate)
 app.command()(points.run_point)
+app.command()(prompt.shell)
 
 
 def main() -> None:
