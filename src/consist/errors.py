@@ -13,6 +13,7 @@
     │   ├── UnknownField              runs have no such column, nor facets such a key
     │   ├── AmbiguousAlignment        several runs of one side have the same value
     │   └── PathEscape                a path leaves the folder it belongs to
+    │       └── Untrusted             … and only a database of unknown origin names it
     ├── WrongType                     an argument of a type nobody accepts (TypeError)
     │   └── UnhashableValue           a config value that identity cannot digest
     ├── IdentityError                 something could not be digested (RuntimeError)
@@ -223,6 +224,17 @@ class PathEscape(UsageError):
 
     def __str__(self) -> str:
         return f"{self.path!r} lies outside {self.root!r}"
+
+
+class Untrusted(PathEscape):
+    """An artifact lies in a folder that only its database names."""
+
+    def __init__(self, key: str, uri: str) -> None:
+        super().__init__(key, uri)
+        self.key, self.uri = key, uri
+
+    def __str__(self) -> str:
+        return f"{self.key!r} lies at {self.uri}, a place that only the database names"
 
 
 class WrongType(ConsistError, TypeError):

@@ -9,18 +9,29 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from consist import __version__
-from consist.cli import artifacts, changes, comparison, points, runs
+from consist.cli import (
+    artifacts,
+    changes,
+    comparison,
+    lineage,
+    points,
+    preview,
+    prompt,
+    runs,
+    scenarios,
+    validate,
+)
 from consist.cli.database import db
 from consist.cli.render import clean
+from consist.cli.sections import Sections
 from consist.errors import ConsistError
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
 
 
-class Commands(TyperGroup):
+class Commands(Sections):
     """The commands; whichever is called, it ends with one of the documented exit codes."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -46,15 +57,20 @@ app.command()(runs.runs)
 app.command()(runs.show)
 app.command()(runs.explain)
 app.command()(comparison.compare)
-app.command()(artifacts.artifacts)
-app.command()(artifacts.lineage)
-app.command()(artifacts.preview)
+app.command()(scenarios.search)
 app.command()(runs.summary)
+app.command()(scenarios.scenarios)
+app.command()(scenarios.scenario)
+app.command()(artifacts.artifacts)
+app.command()(lineage.lineage)
+app.command()(preview.preview)
+app.command()(validate.validate)
 app.command()(points.run_point)
 app.command()(changes.annotate)
 app.command()(changes.invalidate)
 db.command()(changes.fix_status)
 app.add_typer(db)
+app.command()(prompt.shell)
 
 
 def main() -> None:

@@ -1,37 +1,27 @@
-"""Commands that show artifacts."""
+"""The command that lists artifacts, and what others need of one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from consist.cli.options import AsJson, DbPath, Mounts, RunDir, opened
-from consist.cli.render import (
-    Column,
-    clean,
-    fits,
-    note,
-    print_document,
-    print_heading,
-    print_json,
-    print_table,
-    print_tree,
-)
+from consist.cli import complete
+from consist.cli.options import MOST_ROWS, AsJson, DbPath, Mounts, RunDir, TrustDb, opened
+from consist.cli.render import Column, clean, note, print_json, print_table
 from consist.cli.runs import known_run, unknown
-from consist.errors import ConsistError, FileGone, PathEscape, hint
+from consist.cli.session import listed, numbered
+from consist.errors import UsageError, hint
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
-    from consist.core.tracker import Tracker
+    from consist.core.visitor import Visitor
     from consist.models.artifact import Artifact
 
 _MOST_FOUND = 100
-_LONGEST_CELL = 40
 _OF_A_RUN = (
+    Column("Ref"),
     Column("Direction"),
     Column("Key", head=True),
     Column("Artifact ID", apart=True),
@@ -44,15 +34,10 @@ _FOUND = (
     Column("Key", head=True),
     Column("Run", apart=True),
     Column("Driver"),
+    Column("Facet Namespace"),
+    Column("Facet Schema Version"),
     Column("URI", apart=True),
 )
-
-KeyOrId = Annotated[
-    str,
-    typer.Argument(
-        metavar="KEY_OR_ID", help="A key, which means its latest artifact, or an artifact's id."
-    ),
-]
 
 
 def artifacts(
@@ -62,48 +47,112 @@ def artifacts(
             metavar="RUN_ID",
             help="The run; without '~<number>', its latest completed attempt.",
             show_default=False,
+            autocompletion=complete.run_ids,
         ),
     ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NS.]KEY=VALUE",
+            help="Only artifacts whose facet says so, also with >= and <=; given several times,"
+            " with all of them.",
+        ),
+    ] = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Namespace of the facets that --param looks into."),
+    ] = None,
     key_prefix: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Only artifacts whose key begins so.")
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="Only artifacts whose key begins so.",
+            autocompletion=complete.artifact_keys,
+        ),
+    ] = None,
+    family_prefix: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Only artifacts whose facet artifact_family begins so."),
     ] = None,
     limit: Annotated[
         int | None,
         typer.Option(
             metavar="N",
             min=1,
+            max=MOST_ROWS,
             help=f"Most artifacts to list; without RUN_ID {_MOST_FOUND} by default.",
         ),
     ] = None,
     as_json: AsJson = False,
     run_dir: RunDir = None,
     mount: Mounts = None,
+    trust_db: TrustDb = False,
     db_path: DbPath = None,
 ) -> None:
-    """List the artifacts of a run, or the newest of all runs."""
-    with opened(db_path, run_dir, mount) as tracker:
+    """List the artifacts of a run, or the newest of all runs.
+
+    With RUN_ID, one row for each input and output, and whether its file is there: in its folder
+    (primary), in one that holds copies (recovery), nowhere (missing), or in a folder that only the
+    database names, which is not looked into without --trust-db (untrusted). Without RUN_ID, the
+    artifacts whose facets and keys match, the newest first.
+
+    Examples:
+
+    \b
+      consist artifacts baseline_2030
+      consist artifacts --param beam.iteration=2 --param "share>=0.4"
+    """
+    asked = {"--param": param, "--namespace": namespace, "--family-prefix": family_prefix}
+    with opened(db_path, run_dir, mount, trust_db) as tracker:
         if run_id is None:
-            _print_found(tracker, key_prefix or "", limit or _MOST_FOUND, as_json)
-        else:
-            _print_of_run(tracker, run_id, key_prefix or "", limit, as_json)
+            _print_found(
+                tracker,
+                as_json,
+                limit or _MOST_FOUND,
+                (param, namespace, key_prefix, family_prefix),
+            )
+            return
+        if wrong := [name for name, value in asked.items() if value]:
+            problem = UsageError(f"{wrong[0]} looks among all runs, not in {run_id!r}")
+            raise hint(problem, "leave out RUN_ID")
+        _print_of_run(tracker, run_id, key_prefix or "", limit, as_json)
 
 
-def _print_found(tracker: Tracker, prefix: str, limit: int, as_json: bool) -> None:
-    from consist.cli.questions import find_by_prefix
+_Asked = tuple[list[str] | None, str | None, str | None, str | None]
 
-    found = find_by_prefix(tracker, prefix, limit + 1)
+
+def _print_found(tracker: Visitor, as_json: bool, limit: int, asked: _Asked) -> None:
+    params, namespace, key_prefix, family_prefix = asked
+    found = tracker.find_artifacts_by_params(
+        params=params or [],
+        namespace=namespace,
+        key_prefix=key_prefix,
+        artifact_family_prefix=family_prefix,
+        limit=limit + 1,
+    )
+    shown = found[:limit]
+    listed("artifacts", (artifact.id for artifact in shown))
     if as_json:
-        print_json([_brief(artifact) for artifact in found[:limit]])
+        print_json([brief(artifact) | _facet(artifact) for artifact in shown])
     elif not found:
-        note("No artifacts match." if prefix else "No artifacts yet.")
+        note("No artifacts match." if any(asked) else "No artifacts yet.")
     else:
-        print_table(_FOUND, ((a.key, a.run_id, a.driver, a.container_uri) for a in found[:limit]))
+        rows = ((a.key, a.run_id, a.driver, *_facet(a).values(), a.container_uri) for a in shown)
+        print_table(_FOUND, numbered("@", rows))
         if len(found) > limit:
             note(f"… and older ones; --limit shows more than {limit}")
 
 
+def _facet(artifact: Artifact) -> dict[str, Any]:
+    meta = artifact.meta
+    return {
+        "facet_namespace": meta.get("artifact_facet_namespace"),
+        "facet_schema_version": meta.get("artifact_facet_schema_version"),
+    }
+
+
 def _print_of_run(
-    tracker: Tracker, run_id: str, prefix: str, limit: int | None, as_json: bool
+    tracker: Visitor, run_id: str, prefix: str, limit: int | None, as_json: bool
 ) -> None:
     from consist.query.runs import meant_run_id
 
@@ -115,9 +164,10 @@ def _print_of_run(
         (("output", artifact) for artifact in sides.outputs.values()),
     )
     linked = [(side, artifact) for side, artifact in both if artifact.key.startswith(prefix)]
-    shown = linked[:limit]
+    shown = [(side, a, tracker.seek(a).access) for side, a in linked[:limit]]
+    listed("artifacts", (artifact.id for _, artifact, _ in shown))
     if as_json:
-        print_json([{"direction": side, **_brief(a), "access": _access(a)} for side, a in shown])
+        print_json([{"direction": side, **brief(a), "access": access} for side, a, access in shown])
         return
     if meant != run_id:
         note(f"Run {clean(meant)}")
@@ -126,13 +176,25 @@ def _print_of_run(
         return
     print_table(
         _OF_A_RUN,
-        ((side, a.key, a.id, a.container_uri, _access(a), a.driver, a.hash) for side, a in shown),
+        (
+            (f"@{number}", side, a.key, a.id, a.container_uri, access, a.driver, a.hash)
+            for number, (side, a, access) in enumerate(shown, 1)
+        ),
     )
     if len(linked) > len(shown):
         note(f"… and {len(linked) - len(shown)} more; --limit shows them")
+    note_untrusted(sum(access == "untrusted" for *_, access in shown))
 
 
-def _brief(artifact: Artifact) -> dict[str, Any]:
+def note_untrusted(count: int) -> None:
+    """Say how many artifacts were not looked for, and what would."""
+    if count:
+        files = "1 file lies" if count == 1 else f"{count} files lie"
+        note(f"{files} where only the database says; --trust-db looks there")
+
+
+def brief(artifact: Artifact) -> dict[str, Any]:
+    """Return what JSON tells of an artifact everywhere."""
     return {
         "key": artifact.key,
         "id": str(artifact.id),
@@ -144,14 +206,14 @@ def _brief(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def _access(artifact: Artifact) -> str:
-    try:
-        return "primary" if artifact.path.exists() else "missing"
-    except PathEscape:  # recorded on a machine whose folders were others
-        return "missing"
+def known_artifact(tracker: Visitor, key_or_id: str) -> Artifact:
+    """Return an artifact by its id, or the latest one of a key.
 
-
-def _known_artifact(tracker: Tracker, key_or_id: str) -> Artifact:
+    Raises
+    ------
+    ConsistError
+        If there is none; the hint names some with a similar key.
+    """
     artifact = tracker.get_artifact(key_or_id)
     if artifact is None:
         from consist.cli.questions import similar_keys
@@ -161,180 +223,25 @@ def _known_artifact(tracker: Tracker, key_or_id: str) -> Artifact:
     return artifact
 
 
-# ---------------------------------------------------------------- lineage
+def artifact_of_hash(tracker: Visitor, prefix: str) -> Artifact:
+    """Return the newest artifact whose digest begins so.
 
-
-def lineage(
-    key_or_id: KeyOrId,
-    max_depth: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=0, help="How many runs to go back; by default all."),
-    ] = None,
-    run_ids: Annotated[bool, typer.Option("--run-ids", help="Name the runs by their ids.")] = False,
-    as_json: AsJson = False,
-    db_path: DbPath = None,
-) -> None:
-    """Show what an artifact was made from.
-
-    A tree of artifacts, each with the run that made it.
+    Raises
+    ------
+    ConsistError
+        If there is none, or if several contents begin so.
     """
-    from consist.query.lineage import lineage_lines
+    from consist.cli.questions import by_hash
 
-    with opened(db_path) as tracker:
-        found = _known_artifact(tracker, key_or_id)
-        tree = tracker.get_artifact_lineage(found.id, max_depth=max_depth)
-    if tree is None:
-        raise ConsistError(f"artifact {key_or_id!r} is no longer there")
-    if as_json:
-        print_json(_graph(tree))
-    else:
-        print_tree(lineage_lines(tree, show_run_ids=run_ids))
-
-
-def _graph(tree: dict[str, Any]) -> dict[str, Any]:
-    """Return a tree as flat lists: a chain of a thousand runs would nest too deep for readers."""
-    nodes = {node["artifact"].id: node for node in _nodes(tree)}
-    made = [node["producing_run"] for node in nodes.values() if node["producing_run"]]
-    return {
-        "artifact_id": str(tree["artifact"].id),
-        "artifacts": [_brief(node["artifact"]) for node in nodes.values()],
-        "runs": [
-            {
-                "id": run.id,
-                "model": run.model_name,
-                "status": run.status,
-                "year": run.year,
-                "input_ids": [str(node["artifact"].id) for node in inputs],
-            }
-            for run, inputs in {
-                each["run"].id: (each["run"], each["inputs"]) for each in made
-            }.values()
-        ],
-    }
+    found = by_hash(tracker, prefix)
+    if not found:
+        unknown("artifact with hash", prefix, [], "consist artifacts RUN_ID shows hashes")
+    contents = sorted({str(artifact.hash) for artifact in found})
+    if len(contents) > 1:
+        problem = UsageError(f"several contents have a hash that begins with {prefix!r}")
+        raise hint(problem, f"give more of it: {_few(contents)}")
+    return found[0]
 
 
-def _nodes(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield every node once, an artifact before what it was made from."""
-    seen = {tree["artifact"].id}
-    waiting = [tree]
-    for node in waiting:
-        yield node
-        for other in node["producing_run"]["inputs"] if node["producing_run"] else ():
-            if other["artifact"].id not in seen:
-                seen.add(other["artifact"].id)
-                waiting.append(other)
-
-
-# ---------------------------------------------------------------- preview
-
-
-class Sample(NamedTuple):
-    """The first rows of a table."""
-
-    columns: dict[str, str]
-    rows: list[tuple[Any, ...]]
-
-
-def preview(
-    key_or_id: KeyOrId,
-    rows: Annotated[
-        int, typer.Option("--rows", "-n", metavar="N", min=0, help="Most rows to show.")
-    ] = 5,
-    as_json: AsJson = False,
-    run_dir: RunDir = None,
-    mount: Mounts = None,
-    db_path: DbPath = None,
-) -> None:
-    """Show the first rows of a table, or a JSON document."""
-    with opened(db_path, run_dir, mount) as tracker:
-        artifact = _known_artifact(tracker, key_or_id)
-        try:
-            content = _content(tracker, artifact, rows)
-        except FileGone as problem:
-            raise hint(problem, "--run-dir and --mount tell where files are now") from None
-    if as_json:
-        print_json({"artifact": _brief(artifact), **_as_json(content)})
-        return
-    note(f"{artifact.key} · {artifact.driver} · {clean(artifact.container_uri)}")
-    if isinstance(content, Sample):
-        _print_sample(content)
-    else:
-        print_document(content)
-
-
-def _content(tracker: Tracker, artifact: Artifact, rows: int) -> Sample | object:
-    match tracker.formats.driver(artifact.driver).kind:
-        case "table":
-            return _first_rows(tracker, artifact, rows)
-        case "file":
-            problem = ConsistError(
-                f"{artifact.key!r} is a file of format {artifact.driver!r}, which has no preview"
-            )
-            raise hint(problem, f"open it yourself: {artifact.path}")
-        case _:
-            value = tracker.load(artifact)
-            return _sample_of(value, rows) if _is_frame(value) else value
-
-
-def _first_rows(tracker: Tracker, artifact: Artifact, rows: int) -> Sample:
-    from duckdb import Error
-
-    from consist.formats.base import reading
-
-    # A relation reads when rows are fetched, so that is when a damaged file shows.
-    damage = reading(artifact.driver, str(artifact.path), Error)
-    with tracker.load_relation(artifact) as relation, damage:
-        types = map(str, relation.types)
-        columns = dict(zip(relation.columns, types, strict=True))
-        return Sample(columns, relation.limit(rows).fetchall())
-
-
-def _is_frame(value: object) -> bool:
-    from consist.formats.base import is_frame
-
-    return is_frame(value)
-
-
-def _sample_of(frame: DataFrame, rows: int) -> Sample:
-    first = frame.head(rows).astype(object)
-    known = first.where(first.notna(), None)
-    columns = {str(name): str(kind) for name, kind in frame.dtypes.items()}
-    return Sample(columns, list(known.itertuples(index=False, name=None)))
-
-
-def _as_json(content: Sample | object) -> dict[str, Any]:
-    if not isinstance(content, Sample):
-        return {"document": content}
-    return {
-        "columns": [{"name": name, "type": kind} for name, kind in content.columns.items()],
-        "rows": [dict(zip(content.columns, row, strict=True)) for row in content.rows],
-    }
-
-
-def _print_sample(sample: Sample) -> None:
-    """Print rows below column names, or if that is too wide, one line for each column."""
-    cells = [[_short(value) for value in row] for row in sample.rows]
-    across = [Column(clean(name)) for name in sample.columns]
-    print_heading(f"{len(sample.columns)} columns, first {len(cells)} rows")
-    if cells and fits(across, cells):
-        print_table(across, cells)
-        return
-    down = (Column("Column", least=12), Column("Type", least=8), Column("Values", least=20))
-    print_table(
-        down,
-        (
-            (name, kind, ", ".join(values))
-            for (name, kind), values in zip(
-                sample.columns.items(), _turned(cells, len(sample.columns)), strict=True
-            )
-        ),
-    )
-
-
-def _turned(cells: Sequence[Sequence[str]], width: int) -> Iterable[Sequence[str]]:
-    return zip(*cells, strict=True) if cells else [()] * width
-
-
-def _short(value: object) -> str:
-    text = "null" if value is None else clean(value)
-    return text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…"
+def _few(names: Iterable[str]) -> str:
+    return " or ".join(list(names)[:3])

@@ -1,24 +1,30 @@
-"""Options that several commands share, and the tracker that they open."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from consist.errors import ConsistError, hint
+from consist.cli import complete
+from consist.cli.opening import DATABASE, find_database, opened
 
-if TYPE_CHECKING:
-    from consist.core.tracker import Tracker
+__all__ = [
+    "MOST_ROWS",
+    "AsJson",
+    "DbPath",
+    "KeyOrId",
+    "Mounts",
+    "RunDir",
+    "RunId",
+    "TrustDb",
+    "find_database",
+    "opened",
+]
 
-DATABASE = "provenance.duckdb"
-PLACES = tuple(Path(folder, DATABASE) for folder in (".", "data", "db", ".consist"))
-"""Where the database is looked for, in this order, if nobody names it."""
-
-_MAGIC, _MAGIC_AT = b"DUCK", 8  # a DuckDB file begins with eight bytes of checksum, then this
+MOST_ROWS = 1_000_000
+"""What ``--limit`` and the like may be at most."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print plain JSON.")]
 DbPath = Annotated[
@@ -36,7 +42,7 @@ RunDir = Annotated[
         "--run-dir",
         metavar="DIR",
         help="Where files of the run folder (./ and workspace://) are now; by default the folder of"
-        " the database, or else where they were recorded.",
+        " the database, and the recorded folder if it lies in that.",
     ),
 ]
 Mounts = Annotated[
@@ -47,78 +53,27 @@ Mounts = Annotated[
         help="Where files of a mount (NAME://) are now; may be given several times.",
     ),
 ]
-
-
-@contextmanager
-def opened(
-    db_path: Path | None, run_dir: Path | None = None, mounts: Iterable[str] | None = None
-) -> Generator[Tracker]:
-    """Open a read-only tracker on the database that is meant.
-
-    Parameters
-    ----------
-    db_path : Path, optional
-        The value of ``--db-path`` or ``CONSIST_DB``.
-    run_dir : Path, optional
-        The value of ``--run-dir``.
-    mounts : iterable of str, optional
-        The values of ``--mount``.
-
-    Raises
-    ------
-    ConsistError
-        If there is no database; nothing is created.
-    """
-    roots = dict(map(_mount, mounts or ()))
-    path = find_database(db_path)
-    from consist.core.tracker import Tracker
-
-    home = path.parent if run_dir is None else run_dir
-    with Tracker(home, path, mounts=roots, access_mode="read_only") as tracker:
-        yield tracker
-
-
-def _mount(text: str) -> tuple[str, Path]:
-    name, equals, path = text.partition("=")
-    if not (name and equals and path):
-        raise typer.BadParameter(f"{text!r} is not NAME=PATH", param_hint="--mount")
-    return name, Path(path)
-
-
-def find_database(given: Path | None) -> Path:
-    """Return the absolute path of the database that is meant.
-
-    Raises
-    ------
-    ConsistError
-        Naming the paths looked at, if there is none.
-    """
-    tried = [path.absolute() for path in ((given,) if given else PLACES)]
-    for path in tried:
-        if _is_there(path):
-            return path
-    if given and tried[0].is_dir():
-        problem = ConsistError(f"{tried[0]} is a folder, not a database")
-        raise hint(problem, f"name the file in it, such as {tried[0] / DATABASE}")
-    problem = ConsistError(f"no database at {', '.join(map(str, tried))}")
-    raise hint(problem, "name it with --db-path or CONSIST_DB; runs of a Tracker create it")
-
-
-def _is_there(path: Path) -> bool:
-    """Whether a database is there; runs that only its journal has so far count too.
-
-    Raises
-    ------
-    ConsistError
-        If something else is there. Opening it would leave a journal beside somebody's file.
-    """
-    if path.is_dir():
-        return False
-    if Path(f"{path}.journal").is_dir():
-        return True
-    if not path.is_file() or path.stat().st_size == 0:
-        return False
-    with path.open("rb") as file:
-        if file.read(_MAGIC_AT + len(_MAGIC))[_MAGIC_AT:] != _MAGIC:
-            raise ConsistError(f"{path} is not a DuckDB database")
-    return True
+TrustDb = Annotated[
+    bool,
+    typer.Option(
+        "--trust-db",
+        help="Also look for files where the database says: in recorded run folders, mounts and"
+        " folders of copies, wherever they are on this machine.",
+    ),
+]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN_ID",
+        help="The run; without '~<number>', its latest attempt.",
+        autocompletion=complete.run_ids,
+    ),
+]
+KeyOrId = Annotated[
+    str,
+    typer.Argument(
+        metavar="KEY_OR_ID",
+        help="A key, which means its latest artifact, or an artifact's id.",
+        autocompletion=complete.artifact_keys,
+    ),
+]

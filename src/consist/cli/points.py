@@ -53,6 +53,12 @@ def run_point(
     They run in this process, in the folder that was the current one when the file was written;
     what was done before is given back. The exit code is 0 if every point completed. The file names
     code that is executed: trust it as you trust a script.
+
+    Examples:
+
+    \b
+      consist run-point points.json 0-9
+      consist run-point points.json --missing --chunk 50
     """
     from consist.workflow.points_file import PointsFile
     from consist.workflow.run_points import indexes_of

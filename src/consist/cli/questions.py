@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from sqlalchemy import func
+from sqlalchemy import String, func, or_, type_coerce
 from sqlmodel import select
 
 from consist.models.artifact import Artifact
+from consist.models.base import UTCDateTime
 from consist.models.run import Run
 
 if TYPE_CHECKING:
@@ -18,6 +19,19 @@ if TYPE_CHECKING:
 
 HEADER_TAG = "scenario_header"
 _SIMILAR = 3
+_SAME_HASH = 100
+
+
+class ScenarioTotals(NamedTuple):
+    """How much ran in one attempt of a scenario, and when."""
+
+    id: str
+    name: str
+    attempt: int
+    status: str
+    runs: int
+    first: datetime
+    last: datetime
 
 
 class Totals(NamedTuple):
@@ -46,13 +60,70 @@ def totals(tracker: Tracker) -> Totals:
     return Totals(dict(by_status), dict(by_model), artifacts, first, last)
 
 
-def find_by_prefix(tracker: Tracker, prefix: str, limit: int) -> list[Artifact]:
-    """Return the artifacts whose keys begin with a text, newest first."""
+def by_hash(tracker: Tracker, prefix: str) -> list[Artifact]:
+    """Return the newest few artifacts whose digests begin with a text."""
     columns = _columns(Artifact)
     return tracker.run_query(
         select(Artifact)
-        .where(columns.key.startswith(prefix, autoescape=True))
+        .where(columns.hash.startswith(prefix, autoescape=True))
         .order_by(columns.created_at.desc(), columns.id.desc())
+        .limit(_SAME_HASH)
+    )
+
+
+def scenarios(tracker: Tracker, limit: int) -> list[ScenarioTotals]:
+    """Return the attempts of scenarios, those with the latest run first."""
+    run = _columns(Run)
+    inner: Any = (
+        select(
+            run.parent_run_id,
+            func.count().label("runs"),
+            func.min(run.created_at).label("first"),
+            func.max(run.created_at).label("last"),
+        )
+        .where(run.parent_run_id.is_not(None))
+        .group_by(run.parent_run_id)
+        .subquery()
+    )
+    last = func.coalesce(inner.c.last, run.created_at)
+    rows = tracker.run_query(
+        _select(
+            *(run.id, run.requested_id, run.attempt, run.status),
+            func.coalesce(inner.c.runs, 0),
+            func.coalesce(inner.c.first, run.created_at, type_=UTCDateTime()),
+            func.coalesce(inner.c.last, run.created_at, type_=UTCDateTime()),
+        )
+        .select_from(_table(Run).outerjoin(inner, inner.c.parent_run_id == run.id))
+        .where(_is_header())
+        .order_by(last.desc(), run.id.desc())
+        .limit(limit)
+    )
+    return [ScenarioTotals(*row) for row in rows]
+
+
+def runs_of_scenario(tracker: Tracker, run_id: str, limit: int) -> list[Run]:
+    """Return the runs of a scenario in the order in which they began."""
+    run = _columns(Run)
+    return tracker.run_query(
+        select(Run).where(run.parent_run_id == run_id).order_by(run.created_at, run.id).limit(limit)
+    )
+
+
+def search(tracker: Tracker, text: str, limit: int) -> list[Run]:
+    """Return the runs whose id, model or a tag contains a text, whatever its case; newest first."""
+    run = _columns(Run)
+    tags = func.array_to_string(func.json_extract_string(run.tags, "$[*]"), "\0")
+    return tracker.run_query(
+        select(Run)
+        .where(
+            or_(
+                *(
+                    column.icontains(text, autoescape=True)
+                    for column in (run.id, run.model_name, type_coerce(tags, String))
+                )
+            )
+        )
+        .order_by(run.created_at.desc(), run.id.desc())
         .limit(limit)
     )
 
@@ -91,15 +162,23 @@ def similar_runs(tracker: Tracker, text: str) -> list[str]:
     return _containing(tracker, _columns(Run).id, _columns(Run).created_at, text)
 
 
+def similar_scenarios(tracker: Tracker, text: str) -> list[str]:
+    """Return the newest few names of scenarios that contain a text."""
+    run = _columns(Run)
+    return _containing(tracker, run.requested_id, run.created_at, text, _is_header())
+
+
 def similar_keys(tracker: Tracker, text: str) -> list[str]:
     """Return the newest few artifact keys that contain a text."""
     return _containing(tracker, _columns(Artifact).key, _columns(Artifact).created_at, text)
 
 
-def _containing(tracker: Tracker, column: Any, created: Any, text: str) -> list[str]:
+def _containing(
+    tracker: Tracker, column: Any, created: Any, text: str, *conditions: Any
+) -> list[str]:
     rows = tracker.run_query(
         select(column)
-        .where(column.icontains(text, autoescape=True))
+        .where(column.icontains(text, autoescape=True), *conditions)
         .group_by(column)
         .order_by(func.max(created).desc())
         .limit(_SIMILAR)
@@ -107,5 +186,17 @@ def _containing(tracker: Tracker, column: Any, created: Any, text: str) -> list[
     return [row if isinstance(row, str) else row[0] for row in rows]
 
 
+def _select(*selected: Any) -> Any:
+    return cast("Any", select)(*selected)
+
+
+def _is_header() -> Any:
+    return func.json_contains(_columns(Run).tags, f'"{HEADER_TAG}"')
+
+
 def _columns(model: Any) -> Any:
-    return model.__table__.c
+    return _table(model).c
+
+
+def _table(model: Any) -> Any:
+    return model.__table__

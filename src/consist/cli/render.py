@@ -53,8 +53,13 @@ def clean(value: object) -> str:
 
 
 def print_json(value: object) -> None:
-    """Print a value as JSON, in ASCII, so that every terminal and every program can take it."""
-    _write(f"{_pretty(value, ascii_only=True)}\n".replace("\x7f", "\\u007f"))
+    """Print a value as JSON."""
+    print_lines(json_text(value))
+
+
+def json_text(value: object) -> str:
+    """Return a value as JSON, in ASCII, so that every terminal and every program can take it."""
+    return _pretty(value, ascii_only=True).replace("\x7f", "\\u007f")
 
 
 def print_document(value: object) -> None:
@@ -282,6 +287,12 @@ def print_text(text: str) -> None:
     """Print text of a program, such as a traceback, line by line as it is."""
     for line in text.split("\n"):
         _print(_text(clean(line)))
+
+
+def print_lines(text: str) -> None:
+    """Print text for a program: it is not folded, however long its lines are."""
+    cleaned = "\n".join(map(clean, text.split("\n")))
+    _write(f"{cleaned}\n")
 
 
 def print_tree(lines: Iterable[str]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 
-from consist.cli.options import AsJson, DbPath, opened
+from consist.cli import complete
+from consist.cli.options import MOST_ROWS, AsJson, DbPath, RunId, opened
 from consist.cli.render import (
     Column,
     moment,
@@ -19,6 +21,7 @@ from consist.cli.render import (
     print_table,
     print_text,
 )
+from consist.cli.session import listed, numbered
 from consist.errors import ConsistError, hint
 from consist.models.record import EXPLANATION
 
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
     from consist.cache.explanation import Change, Explanation
     from consist.core.tracker import Tracker
     from consist.models.run import Run
+
+Limit = Annotated[
+    int, typer.Option("--limit", metavar="N", min=1, max=MOST_ROWS, help="Most rows to list.")
+]
 
 _SIGNATURE_LENGTH = 16
 _COLUMNS = (
@@ -48,14 +55,19 @@ class Status(StrEnum):
 
 
 def runs(
-    limit: Annotated[int, typer.Option(metavar="N", min=1, help="Most runs to list.")] = 10,
+    limit: Limit = 10,
     model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only runs of this model.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Only runs of this model.", autocompletion=complete.models
+        ),
     ] = None,
     tag: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="TAG", help="Only runs with this tag; given several times, with all of them."
+            metavar="TAG",
+            help="Only runs with this tag; given several times, with all of them.",
+            autocompletion=complete.tags,
         ),
     ] = None,
     status: Annotated[
@@ -67,26 +79,53 @@ def runs(
     as_json: AsJson = False,
     db_path: DbPath = None,
 ) -> None:
-    """List runs, the newest first."""
+    """List runs, the newest first.
+
+    Examples:
+
+    \b
+      consist runs --model trips --status failed
+      consist runs --tag policy --limit 1000 --json
+    """
     with opened(db_path) as tracker:
         wanted = None if status is None else status.value
         newest = tracker.find_runs(tag, model=model, status=wanted, limit=limit + 1)
         found = cast("list[Run]", newest)
         if as_json:
-            print_json(_listed(tracker, found[:limit]))
+            print_json(facts_of(tracker, found[:limit]))
         elif not found:
             note("No runs match." if model or tag or status else "No runs yet.")
         else:
-            print_table(_COLUMNS, map(_row, found[:limit]))
-            if len(found) > limit:
-                note(f"… and older ones; --limit shows more than {limit}")
+            print_runs(_COLUMNS, found[:limit], _row)
+            note_more(len(found), limit)
 
 
-def _listed(tracker: Tracker, found: list[Run]) -> list[dict[str, Any]]:
+def facts_of(tracker: Tracker, found: list[Run]) -> list[dict[str, Any]]:
+    """Return what JSON tells of runs, and remember them as the last list."""
+    listed("runs", (run.id for run in found))
+    names = scenario_of(tracker, found)
+    return [_brief(run, names.get(run.id)) for run in found]
+
+
+def scenario_of(tracker: Tracker, found: list[Run]) -> dict[str, str]:
+    """Return the name of the scenario of each run that has one, by run id."""
     from consist.cli.questions import scenario_names
 
-    names = scenario_names(tracker, found)
-    return [_brief(run, names.get(run.id)) for run in found]
+    return scenario_names(tracker, found)
+
+
+def print_runs(
+    columns: Sequence[Column], found: list[Run], row: Callable[[Run], Sequence[object]]
+) -> None:
+    """Print a table of runs and remember them as the last list; ids come first."""
+    listed("runs", (run.id for run in found))
+    print_table(columns, numbered("#", map(row, found)))
+
+
+def note_more(count: int, limit: int) -> None:
+    """Say that a list goes on."""
+    if count > limit:
+        note(f"… and older ones; --limit shows more than {limit}")
 
 
 def _brief(run: Run, scenario: str | None) -> dict[str, Any]:
@@ -105,14 +144,16 @@ def _brief(run: Run, scenario: str | None) -> dict[str, Any]:
 
 def _row(run: Run) -> tuple[object, ...]:
     created, tags = moment(run.created_at), ", ".join(run.tags)
-    return run.id, run.model_name, _status(run), tags, created, _seconds(run.duration_seconds)
+    return run.id, run.model_name, status_of(run), tags, created, seconds(run.duration_seconds)
 
 
-def _status(run: Run) -> str:
+def status_of(run: Run) -> str:
+    """Return the status of a run for a table, and whether it was a cache hit."""
     return f"{run.status} (hit)" if run.meta.get("cache_hit") else run.status
 
 
-def _seconds(duration: float | None) -> str:
+def seconds(duration: float | None) -> str:
+    """Return a duration for a table."""
     return "" if duration is None else f"{duration:.2f}"
 
 
@@ -120,18 +161,22 @@ def _seconds(duration: float | None) -> str:
 
 
 def show(
-    run_id: Annotated[
-        str,
-        typer.Argument(metavar="RUN_ID", help="The run; without '~<number>', its latest attempt."),
-    ],
+    run_id: RunId,
     as_json: AsJson = False,
     db_path: DbPath = None,
 ) -> None:
-    """Show the facts, config and metadata of a run."""
+    """Show the facts, config and metadata of a run.
+
+    Examples:
+
+    \b
+      consist show baseline_2030
+      consist show baseline_2030~2 --json
+    """
     with opened(db_path) as tracker:
         run = known_run(tracker, run_id)
         config = tracker.get_run_config(run.id, allow_missing=True)
-        scenario = _listed(tracker, [run])[0]["scenario_id"]
+        scenario = scenario_of(tracker, [run]).get(run.id)
         if as_json:
             print_json(_brief(run, scenario) | _details(run) | {"config": config})
             return
@@ -191,7 +236,7 @@ def _details(run: Run) -> dict[str, Any]:
 
 
 def _facts(run: Run, scenario: str | None) -> dict[str, object]:
-    duration = _seconds(run.duration_seconds)
+    duration = seconds(run.duration_seconds)
     return {
         "ID": run.id,
         "Model": run.model_name,
@@ -225,14 +270,17 @@ def _why(run: Run) -> str | None:
 
 
 def explain(
-    run_id: Annotated[
-        str,
-        typer.Argument(metavar="RUN_ID", help="The run; without '~<number>', its latest attempt."),
-    ],
+    run_id: RunId,
     as_json: AsJson = False,
     db_path: DbPath = None,
 ) -> None:
-    """Show why a run executed, or which run it was given back from."""
+    """Show why a run executed, or which run it was given back from.
+
+    Examples:
+
+    \b
+      consist explain baseline_2030
+    """
     with opened(db_path) as tracker:
         run = known_run(tracker, run_id)
     found = explanation_of(run)
@@ -296,7 +344,13 @@ def _changed(change: Change) -> tuple[object, ...]:
 
 
 def summary(as_json: AsJson = False, db_path: DbPath = None) -> None:
-    """Count runs and artifacts."""
+    """Count runs and artifacts.
+
+    Examples:
+
+    \b
+      consist summary
+    """
     from consist.cli.questions import totals
 
     with opened(db_path) as tracker:

@@ -9,11 +9,10 @@ import msgspec
 from sqlalchemy import String, select, type_coerce
 
 from consist.models.artifact import Artifact
-from consist.models.facet import RunConfigKV
 from consist.models.record import NULL, ArtifactRecord, Extra, Raw, RunDocument, RunRecord, replace
 from consist.models.run import PackageSet, Run, RunArtifactLink, RunExtra
 from consist.query.ask import columns, fetch
-from consist.query.runs import facet_value
+from consist.query.facet_values import leaves
 from consist.store.snapshots import first_snapshot
 
 if TYPE_CHECKING:
@@ -134,17 +133,9 @@ class Configs:
 
 def facets_of(ws: Workspace, run_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return the facets of runs, flat, by run: what is left of a config without its snapshot."""
-    kv = columns(RunConfigKV)
-    rows = fetch(
-        ws,
-        select(
-            *(kv.run_id, kv.key, kv.value_type, kv.value_str),
-            *(kv.value_num, kv.value_int, kv.value_bool),
-        ).where(kv.run_id.in_(list(run_ids))),
-    )
     found: dict[str, dict[str, Any]] = {}
-    for run_id, key, *value in rows:
-        found.setdefault(run_id, {})[key] = facet_value(*value)
+    for leaf in leaves(ws, list(run_ids)):
+        found.setdefault(leaf.run_id, {})[leaf.key] = leaf.value
     return found
 
 

@@ -255,11 +255,13 @@ def default_path(folder: Path, store_id: str, cache_dir: str | None, *, network:
     beside = folder / "index.sqlite"
     if not network and os.access(beside if beside.exists() else folder, os.W_OK):
         return beside
-    base = Path(cache_dir) if cache_dir else _user_cache()
-    return base / f"{store_id}.sqlite"
+    return user_cache(cache_dir) / f"{store_id}.sqlite"
 
 
-def _user_cache() -> Path:
+def user_cache(cache_dir: str | None) -> Path:
+    """Return the folder for caches of this user on this host: the given one, or the usual."""
+    if cache_dir:
+        return Path(cache_dir)
     configured = os.environ.get("XDG_CACHE_HOME")
     base = Path(configured) if configured else Path.home() / ".cache"
     existing = next((folder for folder in (base, *base.parents) if folder.exists()), base)

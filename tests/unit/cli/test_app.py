@@ -7,15 +7,18 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+import typer
 from typer.main import get_command
 
 from consist import __version__
 from consist.cli import app, main
-from consist.cli.reference import reference
+from consist.cli.reference import every_command, reference
+from consist.cli.sections import OTHERS
 from tests.unit.cli.conftest import call, command
 
 SLOW = {"duckdb", "numpy", "pandas", "pyarrow", "rich", "sqlalchemy", "sqlmodel"}
 NAMES = list(get_command(app).commands)
+COMMANDS = dict(every_command(get_command(app)))
 
 
 @pytest.mark.parametrize("flag", ["--version", "-V"])
@@ -24,18 +27,35 @@ def test_version(consist, flag):
 
 
 def test_the_commands_are_those_documented():
-    looking = ["runs", "show", "explain", "artifacts", "lineage", "preview", "summary"]
-    assert [*looking, "run-point"] == NAMES
+    documented = {
+        *("runs", "show", "artifacts", "lineage", "scenarios", "scenario", "search", "summary"),
+        *("preview", "validate", "shell", "explain", "run-point"),
+    }
+    assert documented <= set(NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_each_command_has_help_and_the_common_options(consist, name):
-    done = consist(name, "--help")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_help_examples_and_the_common_options(consist, name):
+    done = consist(*name.split()[1:], "--help")
     assert done.exit_code == 0
-    assert "--json" in done.stdout
-    if name != "run-point":  # a points file names its database
+    if hasattr(COMMANDS[name], "commands"):
+        return
+    assert "Examples:" in done.stdout
+    assert f"    {name}" in done.stdout or f"| {name}" in done.stdout
+    if name != "consist shell":  # it prints what its commands print
+        assert "--json" in done.stdout
+    if name != "consist run-point":  # a points file names its database
         assert "--db-path" in done.stdout
         assert "CONSIST_DB" in done.stdout
+
+
+def test_help_is_in_sections(consist):
+    told = consist("--help").stdout
+    sections = [line for line in told.splitlines() if line.endswith(":") and line[0] != " "]
+    assert sections[:4] == ["Options:", "Runs:", "Scenarios:", "Artifacts:"]
+    assert f"{OTHERS}:" not in sections  # SECTIONS names every command
+    for name in NAMES:
+        assert f"\n  {name} " in told
 
 
 @pytest.mark.parametrize("words", [["nonsense"], ["--nonsense"], ["runs", "extra"], []])
@@ -82,8 +102,33 @@ def test_the_reference_is_up_to_date():
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_reference_tells_every_option(name):
-    section = reference().partition(f"## consist {name}\n")[2].partition("\n## ")[0]
-    for param in get_command(app).commands[name].params:
-        assert all(f"`{spelling}" in section for spelling in param.opts if spelling[0] == "-")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_reference_tells_every_option_and_example(name):
+    page = reference()
+    assert f"[`{name}`](#{name.replace(' ', '-')})" in page
+    section = page.partition(f"## {name}\n")[2].partition("\n## ")[0]
+    for param in COMMANDS[name].params:
+        if not getattr(param, "hidden", False):
+            assert all(f"`{spelling}" in section for spelling in param.opts if spelling[0] == "-")
+    if not hasattr(COMMANDS[name], "commands"):
+        assert "```console\n" in section
+    assert "\b" not in section
+
+
+def test_the_reference_tells_groups():
+    group = typer.Typer(rich_markup_mode=None)
+    inner = typer.Typer(rich_markup_mode=None)
+
+    @inner.command()
+    def one(name: str) -> None:
+        """Do one thing."""
+
+    @inner.command()
+    def two() -> None:
+        """Do another."""
+
+    group.add_typer(inner, name="db", help="Look after a database.")
+    group.command(name="plain")(two)
+    assert [*dict(every_command(get_command(group)))] == [
+        *("consist plain", "consist db", "consist db one", "consist db two")
+    ]

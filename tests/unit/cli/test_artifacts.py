@@ -13,6 +13,7 @@ def test_artifacts_of_a_run(consist, project):
     assert done.exit_code == 0
     titles, _, *rows = done.stdout.splitlines()
     assert titles.split() == [
+        "Ref",
         "Direction",
         "Key",
         "Artifact",
@@ -22,7 +23,10 @@ def test_artifacts_of_a_run(consist, project):
         "Driver",
         "Hash",
     ]
-    assert [row.split()[:2] for row in rows] == [["input", "clean"], ["output", "scaled"]]
+    assert [row.split()[:3] for row in rows] == [
+        ["@1", "input", "clean"],
+        ["@2", "output", "scaled"],
+    ]
     assert all(" primary " in row for row in rows)
 
 
@@ -56,7 +60,8 @@ def test_a_plain_id_means_the_completed_attempt_and_says_which(consist):
 
 def test_artifacts_of_all_runs(consist, called_json, project):
     titles, _, newest, *_ = consist("artifacts").stdout.splitlines()
-    assert titles.split() == ["Key", "Run", "Driver", "URI"]
+    facet = ["Facet", "Namespace", "Facet", "Schema", "Version"]
+    assert titles.split() == ["Key", "Run", "Driver", *facet, "URI"]
     assert newest.startswith("wide ")
     scaled = called_json("artifacts", "--key-prefix", "scaled")
     assert [artifact["run_id"] for artifact in scaled] == [project.runs["first"]]
@@ -80,7 +85,8 @@ def test_files_are_found_below_another_run_dir(called_json, project, tmp_path):
     (tmp_path / "inputs").mkdir()
     data = tmp_path / "inputs" / "zones.csv"
     data.write_text("zone\n1\n")
-    database = tmp_path / "provenance.duckdb"
+    (tmp_path / "archive").mkdir()
+    database = tmp_path / "archive" / "provenance.duckdb"
     with (
         Tracker(tmp_path / "runs", database, mounts={"inputs": tmp_path / "inputs"}) as tracker,
         tracker.start_run("import", model="import"),
@@ -94,8 +100,9 @@ def test_files_are_found_below_another_run_dir(called_json, project, tmp_path):
     def access(*words):
         return [a["access"] for a in called_json("artifacts", "import", *there, *words)]
 
-    assert access() == ["missing", "missing"]
-    assert access("--run-dir", tmp_path / "moved") == ["missing", "primary"]
+    assert access() == ["untrusted", "untrusted"]
+    assert access("--trust-db") == ["primary", "missing"]
+    assert access("--run-dir", tmp_path / "moved") == ["untrusted", "primary"]
     mount = f"inputs={tmp_path / 'inputs'}"
     assert access("--mount", mount, "--run-dir", tmp_path / "moved") == ["primary", "primary"]
     made = called_json("preview", "made", *there, "--run-dir", tmp_path / "moved")
