@@ -47,7 +47,8 @@
         ├── StoreLocked
         ├── StoreUnwritable
         ├── StoreDamaged
-        └── StoreTooNew
+        ├── StoreTooNew
+        └── RunIdTaken                … by other runs, in the database that a shard goes into
 
     TimeLimitExceeded                 a step took too long (BaseException)
 
@@ -609,3 +610,14 @@ class StoreTooNew(StoreError):
 
     def __str__(self) -> str:
         return f"{self.path} has format {self.found}; this library knows up to {self.known}"
+
+
+class RunIdTaken(StoreError):
+    """A shard holds runs whose ids other runs have in the database."""
+
+    def __init__(self, run_ids: tuple[str, ...]) -> None:
+        super().__init__(run_ids)
+        self.run_ids = run_ids
+
+    def __str__(self) -> str:
+        return f"other runs of this database have the ids {some_of(self.run_ids)}"

@@ -28,7 +28,7 @@ from consist.store.naming import Settled
 from consist.store.orphans import Ending, Orphans
 from consist.store.refill import newer_snapshots
 from consist.store.schema import Columns, insert_rows, table_columns
-from consist.store.storing import prepare
+from consist.store.storing import Batch, prepare
 from consist.store.tail import stored_positions
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ logger = logging.getLogger("consist.store")
 _BATCH = 5_000
 _ROUNDS = 3
 _KEEP_ON_NETWORK = 600.0
+WORK_MEMORY = "1GB"
+"""What upkeep takes at most, unless single rows need more."""
 
 
 class Merger:
@@ -104,12 +106,34 @@ class Merger:
         """
         return self._merge_once(wait, record)
 
+    def work(self, wait: float, work: Callable[[Session], None]) -> bool:
+        """Merge, then do something else while the database is still ours.
+
+        Parameters
+        ----------
+        wait : float
+            Seconds to wait for the database file.
+        work : callable
+            Gets the session; what it raises comes out here, once the file is let go.
+
+        Returns
+        -------
+        bool
+            Whether the database could be had; if not, nothing was done.
+        """
+        return self._merge_once(wait, work=work)
+
     def migrate(self, connection: DuckDBPyConnection) -> None:
         """Bring the attached database to the current schema."""
         if migrate(connection, ALIAS, str(self.database.path)) or not self.columns:
             self.columns = table_columns(connection, ALIAS)
 
-    def _merge_once(self, wait: float, record: Callable[[], None] | None = None) -> bool:
+    def _merge_once(
+        self,
+        wait: float,
+        record: Callable[[], None] | None = None,
+        work: Callable[[Session], None] | None = None,
+    ) -> bool:
         deadline = time.monotonic() + wait
         with self.database.alone(wait) as alone:
             if not alone:
@@ -120,14 +144,26 @@ class Merger:
                     return False
                 if record is not None:
                     record()
-                session = _Session(self, connection)
+                session = Session(self, connection)
                 session.run()
-            session.settle()
+                if work is not None:
+                    work(session)
+            session.end()
         return True
 
 
-class _Session:
-    """One merge, while the database is attached for writing."""
+class Session:
+    """One merge, while the database is attached for writing.
+
+    Attributes
+    ----------
+    connection : DuckDBPyConnection
+        Has the database attached.
+    known : StoredKeys
+        What its tables hold.
+    afterwards : callable or None
+        Called when the file is whole and detached, and everybody else is still kept away.
+    """
 
     def __init__(self, merger: Merger, connection: DuckDBPyConnection) -> None:
         self.merger, self.connection = merger, connection
@@ -139,8 +175,10 @@ class _Session:
         self.ended: dict[str, Ending] = {}
         self.bumped = False
         self.unlimited = False
+        self.afterwards: Callable[[], None] | None = None
 
     def run(self) -> None:
+        """Store what the journals hold."""
         self.merger.migrate(self.connection)
         self._belong()
         self.known = StoredKeys(self.connection, ALIAS)
@@ -160,6 +198,20 @@ class _Session:
         finally:
             for descriptor in taken.values():
                 locks.close_guarded(descriptor)
+
+    # ------------------------------------------------------------ other work
+
+    @contextmanager
+    def changing(self) -> Generator[None]:
+        """Change the database in one transaction, by what no journal tells of."""
+        with self._transaction():
+            yield
+        self.needs_asking, self.covered = True, False
+
+    def allow_memory(self) -> None:
+        """Let work that somebody waits for have more memory and threads than a merge gets."""
+        self.connection.execute("RESET threads")
+        self.connection.execute(f"SET memory_limit = '{WORK_MEMORY}'")
 
     # ------------------------------------------------------------ belonging
 
@@ -289,6 +341,11 @@ class _Session:
 
     def _store(self, events: list[Event]) -> list[Settled]:
         batch = prepare(events, self.known)
+        self.store(batch)
+        return batch.settled
+
+    def store(self, batch: Batch) -> None:
+        """Store what was prepared, in the transaction of the caller."""
         self._delete("run", "rowid", [run.row for run in batch.replaced])
         self._delete("run_extra", "run_id", batch.extras)
         self._delete("artifact", "id", batch.updated)
@@ -296,7 +353,6 @@ class _Session:
         if batch.keys:
             self.known.remember(batch.keys)
         self.rows.store(batch.settled)
-        return batch.settled
 
     def _delete(self, table: str, column: str, values: list[Any]) -> None:
         if values:
@@ -383,6 +439,12 @@ class _Session:
                     pass
 
     # ------------------------------------------------------------ afterwards
+
+    def end(self) -> None:
+        """Do what waits for the file to be whole, and leave everything as the next one needs it."""
+        if self.afterwards is not None:
+            self.afterwards()
+        self.settle()
 
     def settle(self) -> None:
         """Once the file is detached and checkpointed: index, stamp, and empty ``merged/``."""

@@ -25,20 +25,22 @@ def newer_snapshots(connection: DuckDBPyConnection, run_dirs: Iterable[str]) -> 
     for run_dir in run_dirs:
         for document in iter_snapshots(run_dir):
             run = document.run
-            if run.uid in known and not _says_more(document, *known[run.uid]):
+            if run.uid in known and not says_more(document, *known[run.uid]):
                 continue
-            found = _ended_if_orphan(document)
+            found = ended_if_orphan(document)
             known[run.uid] = (found.run.status, found.run.updated_at)
             yield RunEvent(found)
 
 
-def _says_more(document: RunDocument, status: str, updated_at: datetime) -> bool:
+def says_more(document: RunDocument, status: str, updated_at: datetime) -> bool:
+    """Whether a snapshot tells of a run what tables with this status and time do not know."""
     if document.run.status == "running":
         return False
     return status == "running" or document.run.updated_at > updated_at
 
 
-def _ended_if_orphan(document: RunDocument) -> RunDocument:
+def ended_if_orphan(document: RunDocument) -> RunDocument:
+    """Return a run as interrupted if its process is known to be gone without having ended it."""
     process = document.extra.process
     if document.run.status != "running" or process is None or not locks.has_ended(process):
         return document
