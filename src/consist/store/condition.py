@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
+PURGES_SINCE = 2
+"""Version of the schema that knows of purged runs."""
+
+
 class Totals(NamedTuple):
     """How much a database holds."""
 
@@ -124,7 +128,7 @@ _QUESTIONS: Mapping[str, str] = {
     "dangling_parent_run_ids": "SELECT DISTINCT parent_run_id FROM main.run"
     " WHERE parent_run_id IS NOT NULL AND parent_run_id NOT IN (SELECT id FROM main.run) ORDER BY 1",
     "artifacts_with_missing_producing_run": "SELECT id FROM main.artifact WHERE run_id IS NOT NULL"
-    " AND run_id NOT IN (SELECT id FROM main.run) ORDER BY id",
+    " AND run_id NOT IN (SELECT id FROM main.run){purged} ORDER BY id",
     "duplicate_run_ids": "SELECT id FROM main.run GROUP BY id HAVING count(*) > 1 UNION"
     " SELECT min(id) FROM main.run GROUP BY uid HAVING count(*) > 1 ORDER BY 1",
     "duplicate_artifact_ids": "SELECT id FROM main.artifact GROUP BY id HAVING count(*) > 1"
@@ -139,7 +143,13 @@ _QUESTIONS: Mapping[str, str] = {
 
 def contradictions(connection: DuckDBPyConnection) -> dict[str, list[str]]:
     """Return the ids of all that cannot be as the tables say, by what is wrong with it."""
-    return {name: _texts(connection, statement) for name, statement in _QUESTIONS.items()}
+    version = int(store_values(connection, ALIAS).get("schema_version", 0))
+    purged = f" AND run_id NOT IN (SELECT run_id FROM {ALIAS}.main.consist_purged)"
+    purged = purged if version >= PURGES_SINCE else ""
+    return {
+        name: _texts(connection, statement.format(purged=purged))
+        for name, statement in _QUESTIONS.items()
+    }
 
 
 def drift(connection: DuckDBPyConnection) -> dict[str, str]:
@@ -174,3 +184,11 @@ def known_states(connection: DuckDBPyConnection) -> dict[str, tuple[str, str, da
     """Return id, status and time of the last change of every run, by internal id."""
     rows = connection.execute("SELECT uid, id, status, updated_at FROM main.run").fetchall()
     return {uid: (run_id, status, at) for uid, run_id, status, at in rows}
+
+
+def purged_runs(connection: DuckDBPyConnection) -> set[str]:
+    """Return the internal ids of runs that were removed from the record on purpose."""
+    version = int(store_values(connection, ALIAS).get("schema_version", 0))
+    if version < PURGES_SINCE:
+        return set()
+    return set(_texts(connection, f"SELECT uid FROM {ALIAS}.main.consist_purged"))
