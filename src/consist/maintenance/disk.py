@@ -1,5 +1,5 @@
 """What a database and the folder beside it take on the disk."""
-# ruff: noqa: PTH116, PTH118  # paths come by the thousand here
+# ruff: noqa: PTH118  # paths come by the thousand here
 
 from __future__ import annotations
 

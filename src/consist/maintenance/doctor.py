@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from consist.errors import SnapshotMissing
 from consist.maintenance.places import run_folders, snapshot_files, store_of
-from consist.models.record import IngestEvent, RunDocument
+from consist.models.record import IngestEvent
 from consist.progress import counting
 from consist.store import locks
-from consist.store.condition import contradictions, drift, known_states, purged_runs, unended
+from consist.store.condition import contradictions, drift, run_ids, unended
 from consist.store.copying import temporaries
 from consist.store.database import ALIAS
 from consist.store.journals import UnknownRecord, list_journals, read_entries
 from consist.store.migrations import SCHEMA_VERSION, store_values
-from consist.store.refill import says_more
+from consist.store.refill import Stored
 from consist.store.snapshots import load_snapshot
 from consist.store.tail import stored_positions
 
@@ -110,13 +109,13 @@ def doctor_db(ws: Workspace, *, snapshots: bool = True) -> Diagnosis:
         values = store_values(connection, ALIAS)
         positions = stored_positions(connection) if values else {}
         open_runs, wrong, rows = unended(connection), contradictions(connection), drift(connection)
-        states, purged = known_states(connection), purged_runs(connection)
+        stored, runs = Stored(connection, "main"), run_ids(connection)
     findings = [
         *_of_runs(open_runs.dead, open_runs.unknown),
         *_of_tables(wrong, rows),
         *_of_identity(store, values),
         *_of_journals(store, positions),
-        *(_of_snapshots(ws, store, states, purged) if snapshots else ()),
+        *(_of_snapshots(ws, store, stored, runs) if snapshots else ()),
     ]
     return Diagnosis(
         zombie_run_ids=open_runs.dead,
@@ -263,8 +262,8 @@ def _listed(folder: Path) -> list[Path]:
 def _of_snapshots(
     ws: Workspace,
     store: EmbeddedStore,
-    states: Mapping[str, tuple[str, str, datetime]],
-    purged: set[str],
+    stored: Stored,
+    runs: Mapping[str, str],
 ) -> Iterator[Finding]:
     folders = run_folders(ws, store)
     files = list(snapshot_files(folders))
@@ -280,12 +279,14 @@ def _of_snapshots(
             except SnapshotMissing:
                 unreadable.append(str(path))
                 continue
-            uid = document.run.uid
-            met.add(uid)
-            if uid not in states and uid not in purged:
-                absent.append(str(path))
-            elif uid in states and _is_ahead(document, *states[uid][1:]):
-                newer.append(str(path))
+            met.add(document.run.uid)
+            match stored.standing(document):
+                case "new":
+                    absent.append(str(path))
+                case "newer":
+                    newer.append(str(path))
+                case _:
+                    pass
     rebuild = "consist db rebuild --json-dir DIR takes them in"
     yield from _finding("snapshots_not_in_database", absent, rebuild)
     yield from _finding("snapshots_newer_than_database", newer, rebuild)
@@ -296,7 +297,7 @@ def _of_snapshots(
         " their run, and the database has what they held, their configs aside",
         note=True,
     )
-    missing = [run_id for uid, (run_id, *_) in states.items() if uid not in met]
+    missing = [run_id for uid, run_id in runs.items() if uid not in met]
     yield from _finding(
         "runs_without_snapshot",
         missing,
@@ -304,7 +305,3 @@ def _of_snapshots(
         " folder with --run-dir",
         note=True,
     )
-
-
-def _is_ahead(document: RunDocument, status: str, updated_at: datetime) -> bool:
-    return says_more(document, status, updated_at)

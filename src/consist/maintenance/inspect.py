@@ -10,7 +10,7 @@ from consist.errors import InvalidRunId
 from consist.files.places import decode_name
 from consist.maintenance.disk import disk_use
 from consist.maintenance.places import run_folders, snapshot_files, store_of
-from consist.store.condition import known_states, totals, unended
+from consist.store.condition import run_ids, totals, unended
 from consist.store.copying import unmerged_bytes
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def inspect_db(ws: Workspace) -> Inspection:
     store = store_of(ws, "inspect_db", changes=False)
     with store.ask() as connection:
         found, open_runs = totals(connection), unended(connection)
-        ids = {run_id for run_id, *_ in known_states(connection).values()}
+        ids = set(run_ids(connection).values())
     files = list(snapshot_files(run_folders(ws, store)))
     use = disk_use(store)
     return Inspection(

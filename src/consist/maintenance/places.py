@@ -1,5 +1,5 @@
 """Where snapshots and recorded bytes lie, and what may be removed there."""
-# ruff: noqa: PTH103, PTH106, PTH108, PTH110, PTH112, PTH114, PTH116, PTH118, PTH120  # paths are text here
+# ruff: noqa: PTH106, PTH108, PTH112, PTH114, PTH118, PTH120  # paths are text here
 
 from __future__ import annotations
 

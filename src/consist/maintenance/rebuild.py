@@ -100,6 +100,7 @@ def rebuild_db(
         found = take_in(
             store,
             (folder / name for name in names),
+            run_dir=folder.parent,
             depth=mode,
             dry_run=dry_run,
             advance=lambda done: show(done, ""),

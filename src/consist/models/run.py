@@ -15,7 +15,15 @@ from consist.models.artifact import Artifact, Resolver
 from consist.models.base import ConsistModel, UTCDateTime, UUIDText, instance_of
 from consist.models.record import EXPLANATION, RunDocument, RunRecord
 
-__all__ = ["ConsistRecord", "Run", "RunArtifactLink", "RunBindingInvocation", "RunExtra"]
+__all__ = [
+    "ConsistRecord",
+    "PackageSet",
+    "Run",
+    "RunArtifactLink",
+    "RunBindingInvocation",
+    "RunChange",
+    "RunExtra",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -168,6 +176,31 @@ class RunExtra(ConsistModel, table=True):
 
     run_id: str = Field(primary_key=True)
     extra: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+
+
+class RunChange(ConsistModel, table=True):
+    """Something that was said of a run after it was recorded; its row has what follows from it.
+
+    ``uid`` is the internal id of the run, ``author`` who said it.
+    """
+
+    __tablename__ = "run_change"  # pyright: ignore[reportAssignmentType]
+
+    id: str = Field(primary_key=True)
+    uid: str
+    created_at: datetime = Field(sa_type=UTCDateTime)
+    author: str | None = None
+    change: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+
+
+class PackageSet(ConsistModel, table=True):
+    """The installed packages of an environment, with their versions."""
+
+    __tablename__ = "package_set"  # pyright: ignore[reportAssignmentType]
+
+    id: str = Field(primary_key=True)
+    packages: dict[str, str] = Field(default_factory=dict, sa_type=JSON)
+    created_at: datetime = Field(sa_type=UTCDateTime)
 
 
 class RunArtifactLink(ConsistModel, table=True):

@@ -15,15 +15,11 @@ from consist.models.record import ProcessRecord
 from consist.store import locks
 from consist.store.database import ALIAS
 from consist.store.global_tables import LEDGER, SCHEMA, identifier, tables_of
-from consist.store.migrations import store_values
+from consist.store.migrations import CHANGES_SINCE, store_values
 from consist.store.tail_rows import HAS_ROWS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-
-PURGES_SINCE = 2
-"""Version of the schema that knows of purged runs."""
 
 
 class Totals(NamedTuple):
@@ -145,7 +141,7 @@ def contradictions(connection: DuckDBPyConnection) -> dict[str, list[str]]:
     """Return the ids of all that cannot be as the tables say, by what is wrong with it."""
     version = int(store_values(connection, ALIAS).get("schema_version", 0))
     purged = f" AND run_id NOT IN (SELECT run_id FROM {ALIAS}.main.consist_purged)"
-    purged = purged if version >= PURGES_SINCE else ""
+    purged = purged if version >= CHANGES_SINCE else ""
     return {
         name: _texts(connection, statement.format(purged=purged))
         for name, statement in _QUESTIONS.items()
@@ -180,15 +176,6 @@ def drift(connection: DuckDBPyConnection) -> dict[str, str]:
     return found
 
 
-def known_states(connection: DuckDBPyConnection) -> dict[str, tuple[str, str, datetime]]:
-    """Return id, status and time of the last change of every run, by internal id."""
-    rows = connection.execute("SELECT uid, id, status, updated_at FROM main.run").fetchall()
-    return {uid: (run_id, status, at) for uid, run_id, status, at in rows}
-
-
-def purged_runs(connection: DuckDBPyConnection) -> set[str]:
-    """Return the internal ids of runs that were removed from the record on purpose."""
-    version = int(store_values(connection, ALIAS).get("schema_version", 0))
-    if version < PURGES_SINCE:
-        return set()
-    return set(_texts(connection, f"SELECT uid FROM {ALIAS}.main.consist_purged"))
+def run_ids(connection: DuckDBPyConnection) -> dict[str, str]:
+    """Return the recorded id of every run, by internal id."""
+    return dict(connection.execute("SELECT uid, id FROM main.run").fetchall())

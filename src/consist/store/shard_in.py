@@ -400,7 +400,8 @@ class _Merge:
             ") SELECT u.id, f.hash FROM used u JOIN fresh f ON f.kind = 'artifact' AND f.a = u.id"
         )
         self.connection.execute(  # facets of artifacts that stay behind
-            "DELETE FROM fresh WHERE kind = 'artifact_kv' AND a NOT IN (SELECT id FROM new_artifact)"
+            "DELETE FROM fresh WHERE kind = 'artifact_kv'"
+            " AND a NOT IN (SELECT id FROM new_artifact)"
             " AND a IN (SELECT a FROM fresh WHERE kind = 'artifact')"
         )
         self.report.artifacts = self._count("SELECT count(*) FROM new_artifact")

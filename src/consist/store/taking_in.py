@@ -20,13 +20,11 @@ from consist.store.copying import with_database
 from consist.store.database import ALIAS
 from consist.store.merge import WORK_MEMORY
 from consist.store.migrations import set_value, store_values
-from consist.store.refill import ended_if_orphan, says_more
+from consist.store.refill import Stored, missing_packages
 from consist.store.snapshots import load_snapshot
 from consist.store.storing import prepare
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from consist.store.embedded import EmbeddedStore
     from consist.store.merge import Session
 
@@ -54,12 +52,17 @@ class TakenIn(msgspec.Struct):
     errors: dict[str, str] = {}
 
 
-Known = dict[str, tuple[str, "datetime"]]
 Advance = Callable[[int], None]
 
 
 def take_in(
-    store: EmbeddedStore, files: Iterable[Path], *, depth: Depth, dry_run: bool, advance: Advance
+    store: EmbeddedStore,
+    files: Iterable[Path],
+    *,
+    run_dir: Path,
+    depth: Depth,
+    dry_run: bool,
+    advance: Advance,
 ) -> TakenIn:
     """Store the runs of snapshot files that the database does not know.
 
@@ -69,6 +72,8 @@ def take_in(
         Where to; the database may be absent.
     files : iterable of Path
         Snapshots.
+    run_dir : Path
+        The run folder that they are from, which may know packages of environments.
     depth : {"minimal", "full"}
         Whether runs, artifacts and links are stored, or their facets as well.
     dry_run : bool
@@ -85,18 +90,19 @@ def take_in(
     if dry_run:
         _count(store, files, report, advance)
         return report
-    with_database(store, lambda session: _Intake(session, depth, report).run(files, advance))
+    with_database(
+        store, lambda session: _Intake(session, depth, report).run(files, run_dir, advance)
+    )
     return report
 
 
 def _count(store: EmbeddedStore, files: Iterable[Path], report: TakenIn, advance: Advance) -> None:
     with store.ask() as connection:
-        found = connection.execute("SELECT uid, status, updated_at FROM main.run").fetchall()
-        known: Known = {uid: (status, at) for uid, status, at in found}
+        stored = Stored(connection, "main")
         ids = connection.execute("SELECT id FROM main.artifact").fetchall()
     artifacts = {row[0] for row in ids}
     for document in _documents(files, report, advance):
-        for new in _sorted_out([document], known, report)[0]:
+        for new in _sorted_out([document], stored, report)[0]:
             met = {a.id for a in (*new.inputs, *new.outputs)}
             report.artifacts += len(met - artifacts)
             artifacts |= met
@@ -108,19 +114,22 @@ class _Intake:
     def __init__(self, session: Session, depth: Depth, report: TakenIn) -> None:
         self.session, self.depth, self.report = session, depth, report
 
-    def run(self, files: Iterable[Path], advance: Advance) -> None:
+    def run(self, files: Iterable[Path], run_dir: Path, advance: Advance) -> None:
         session = self.session
         session.connection.execute(f"SET memory_limit = '{WORK_MEMORY}'")
-        found = session.connection.execute(f"SELECT uid, status, updated_at FROM {ALIAS}.run")
-        known: Known = {uid: (status, at) for uid, status, at in found.fetchall()}
+        stored = Stored(session.connection)
         incomplete = _MINIMAL in store_values(session.connection, ALIAS)
         before = self._artifacts()
         for documents in _batches(_documents(files, self.report, advance)):
-            new, present = _sorted_out(documents, known, self.report)
+            new, present = _sorted_out(documents, stored, self.report)
             with session.changing():
                 self._store(new)
                 if incomplete and self.depth == "full":
                     self._complete(present)
+        packages = list(missing_packages(session.connection, [str(run_dir)]))
+        if packages:
+            with session.changing():
+                session.store(prepare(packages, session.known))
         self.report.artifacts = self._artifacts() - before
         self._note(incomplete)
 
@@ -191,25 +200,24 @@ def _batches(documents: Iterator[RunDocument]) -> Iterator[list[RunDocument]]:
 
 
 def _sorted_out(
-    documents: Iterable[RunDocument], known: Known, report: TakenIn
+    documents: Iterable[RunDocument], stored: Stored, report: TakenIn
 ) -> tuple[list[RunDocument], list[RunDocument]]:
     """Return what has to be stored, and what is there already."""
     new: list[RunDocument] = []
     present: list[RunDocument] = []
     for document in documents:
-        uid = document.run.uid
-        stored = known.get(uid)
-        if stored is not None and not says_more(document, *stored):
-            report.already_present += 1
-            present.append(document)
-            continue
-        if stored is None:
-            report.inserted += 1
-        else:
-            report.updated += 1
-        found = ended_if_orphan(document)
-        known[uid] = (found.run.status, found.run.updated_at)
-        new.append(found)
+        match stored.standing(document):
+            case "purged":
+                report.purged += 1
+            case "known":
+                report.already_present += 1
+                present.append(document)
+            case "new":
+                report.inserted += 1
+                new.append(stored.take_in(document))
+            case "newer":
+                report.updated += 1
+                new.append(stored.take_in(document))
     return new, present
 
 
