@@ -31,6 +31,7 @@
     │   ├── RunAlreadyActive
     │   ├── NoDatabase
     │   ├── NoTracker
+    │   ├── PurgeRefused              a purge would remove what it must not
     │   ├── ReadOnlyTracker
     │   └── TrackerClosed
     ├── OutputError                   a step broke its own promise (RuntimeError)
@@ -410,6 +411,17 @@ class NoTracker(RunStateError):
 
     def __str__(self) -> str:
         return f"consist.{self.action} needs a tracker: none is active and none was passed"
+
+
+class PurgeRefused(RunStateError):
+    """A purge would remove what it must not."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"nothing was purged: {self.reason}"
 
 
 class ReadOnlyTracker(RunStateError):

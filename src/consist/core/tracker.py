@@ -43,6 +43,14 @@ if TYPE_CHECKING:
     from sqlmodel import SQLModel
 
     from consist.hot import ingest as hot
+    from consist.maintenance import collect as collect_
+    from consist.maintenance import copies as copies_
+    from consist.maintenance import doctor as doctor_
+    from consist.maintenance import inspect as inspect_
+    from consist.maintenance import purge as purge_
+    from consist.maintenance import rebuild as rebuild_
+    from consist.maintenance import shards as shards_
+    from consist.maintenance import verify as verify_
     from consist.models.run import ConsistRecord, Run
     from consist.query import artifacts as find_artifacts_
     from consist.query import ask, lineage
@@ -63,6 +71,14 @@ else:
     ask = LazyRoom("consist.query.ask")
     hybrid = LazyRoom("consist.views.hybrid")
     hot = LazyRoom("consist.hot.ingest")
+    collect_ = LazyRoom("consist.maintenance.collect")
+    copies_ = LazyRoom("consist.maintenance.copies")
+    doctor_ = LazyRoom("consist.maintenance.doctor")
+    inspect_ = LazyRoom("consist.maintenance.inspect")
+    purge_ = LazyRoom("consist.maintenance.purge")
+    rebuild_ = LazyRoom("consist.maintenance.rebuild")
+    shards_ = LazyRoom("consist.maintenance.shards")
+    verify_ = LazyRoom("consist.maintenance.verify")
 
 __all__ = ["Tracker"]
 
@@ -261,6 +277,20 @@ run_subdir_fn, allow_external_paths, code_identity
     print_lineage = lineage.print_lineage
     run_query = ask.run_query
     create_view = hybrid.create_view
+
+    # ------------------------------------------------------------ keep healthy
+
+    inspect_db = inspect_.inspect_db
+    doctor_db = doctor_.doctor_db
+    snapshot_db = copies_.snapshot_db
+    compact_db = copies_.compact_db
+    rebuild_db = rebuild_.rebuild_db
+    export_db = shards_.export_db
+    merge_db = shards_.merge_db
+    purge_db = purge_.purge_db
+    collect_garbage = collect_.collect_garbage
+    verify = verify_.verify
+    validate = verify_.validate
 
     # ------------------------------------------------------------ facts
 

@@ -105,6 +105,12 @@ class Bounds:
             return "holds part of the record"
         return None
 
+    def holds_snapshots(self, run_dir: str) -> bool:
+        """Whether a folder is a run folder whose snapshots may be removed."""
+        real = os.path.realpath(run_dir)
+        inside = os.path.realpath(os.path.join(run_dir, FOLDER))
+        return any(within(real, root) for root in self._roots) and within(inside, real)
+
     def remove(self, path: str) -> None:
         """Remove a file or folder, and the folders above it that are empty then."""
         if os.path.isdir(path) and not os.path.islink(path):

@@ -46,6 +46,20 @@ def totals(connection: DuckDBPyConnection) -> Totals:
     return Totals(dict(by_status), artifacts, _number(connection, orphaned), rows)
 
 
+def row_counts(connection: DuckDBPyConnection, artifact_ids: list[str]) -> dict[str, int]:
+    """Return how many ingested rows some artifacts have, by table; tables without any left out."""
+    counts: dict[str, int] = {}
+    for table, columns in tables_of(connection, "memory").items():
+        if "consist_artifact_id" in columns:
+            found = connection.execute(
+                f"SELECT count(*) FROM memory.{SCHEMA}.{identifier(table)}"
+                " WHERE consist_artifact_id IN (SELECT unnest(?))",
+                [artifact_ids],
+            ).fetchall()
+            counts[table] = int(found[0][0])
+    return {table: count for table, count in counts.items() if count}
+
+
 def _number(connection: DuckDBPyConnection, statement: str) -> int:
     return int(connection.execute(statement).fetchall()[0][0])
 
@@ -122,7 +136,8 @@ _QUESTIONS: Mapping[str, str] = {
     "completed_without_end_time": "SELECT id FROM main.run"
     " WHERE status IN ('completed', 'failed') AND ended_at IS NULL ORDER BY id",
     "dangling_parent_run_ids": "SELECT DISTINCT parent_run_id FROM main.run"
-    " WHERE parent_run_id IS NOT NULL AND parent_run_id NOT IN (SELECT id FROM main.run) ORDER BY 1",
+    " WHERE parent_run_id IS NOT NULL AND parent_run_id NOT IN (SELECT id FROM main.run)"
+    " ORDER BY 1",
     "artifacts_with_missing_producing_run": "SELECT id FROM main.artifact WHERE run_id IS NOT NULL"
     " AND run_id NOT IN (SELECT id FROM main.run){purged} ORDER BY id",
     "duplicate_run_ids": "SELECT id FROM main.run GROUP BY id HAVING count(*) > 1 UNION"
