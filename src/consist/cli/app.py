@@ -12,7 +12,8 @@ import typer
 from typer.core import TyperGroup
 
 from consist import __version__
-from consist.cli import artifacts, points, runs
+from consist.cli import artifacts, care, points, runs
+from consist.cli.database import db
 from consist.cli.render import clean
 from consist.errors import ConsistError
 
@@ -49,6 +50,9 @@ app.command()(artifacts.lineage)
 app.command()(artifacts.preview)
 app.command()(runs.summary)
 app.command()(points.run_point)
+app.command()(care.gc)
+app.command()(care.verify)
+app.add_typer(db)
 
 
 def main() -> None:

@@ -12,6 +12,12 @@ from consist.store.embedded import EmbeddedStore
 from consist.store.index_file import default_path
 
 
+_PARTS: tuple[str, ...] = (
+    *("database", "journal", "merged", "damaged", "rows"),
+    *("index", "memo", "claims", "other"),
+)
+
+
 def disk_use(store: EmbeddedStore) -> dict[str, int]:
     """Return how many bytes each part of a store takes.
 
@@ -20,9 +26,7 @@ def disk_use(store: EmbeddedStore) -> dict[str, int]:
     ``memo`` of digests, ``claims`` of run ids, and whatever ``other`` files lie there.
     """
     folder = store.folder
-    parts = dict.fromkeys(
-        ("database", "journal", "merged", "damaged", "rows", "index", "memo", "claims", "other"), 0
-    )
+    parts = dict.fromkeys(_PARTS, 0)
     for path in (str(store.db_path), f"{store.db_path}.wal"):
         parts["database"] += _size(path)
     for path, size in _files(str(folder.path)):

@@ -142,11 +142,8 @@ class Claimed:
         same = self._digests.get(path)
         if same is not None and (digest in same or None in same or digest is None):
             return True
-        above = os.path.dirname(path)
-        while above != os.path.dirname(above):
-            if above in self._digests:
-                return True
-            above = os.path.dirname(above)
+        if any(str(above) in self._digests for above in Path(path).parents):
+            return True
         first = path + os.sep
         at = bisect_left(self._sorted, first)
         return at < len(self._sorted) and self._sorted[at].startswith(first)

@@ -329,7 +329,8 @@ def _renamed(document: RunDocument, own_id: str, names: Mapping[str, str]) -> Ru
 
     def made(artifacts: tuple[ArtifactRecord, ...]) -> tuple[ArtifactRecord, ...]:
         return tuple(
-            replace(a, run_id=names[a.run_id]) if a.run_id in names else a for a in artifacts
+            replace(a, run_id=names[a.run_id]) if a.run_id and a.run_id in names else a
+            for a in artifacts
         )
 
     parent = run.parent_run_id

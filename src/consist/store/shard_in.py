@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import msgspec
 
@@ -380,12 +380,10 @@ class _Merge:
 
     def _steps(self, meta: Mapping[str, Any]) -> dict[str, Any]:
         steps: Any = meta.get("steps")
-        return {"steps": [self._step(step) for step in steps]} if isinstance(steps, list) else {}
-
-    def _step(self, step: Any) -> Any:
-        if not isinstance(step, dict) or "id" not in step:
-            return step  # pyright: ignore[reportUnknownVariableType]
-        return {**step, "id": self.names.get(step["id"], step["id"])}
+        if not isinstance(steps, list):
+            return {}
+        listed = cast("list[dict[str, Any]]", steps)
+        return {"steps": [{**s, "id": self.names.get(s["id"], s["id"])} for s in listed]}
 
     # ------------------------------------------------------------ which artifacts and tables
 
