@@ -104,6 +104,8 @@ class _Purge:
         ids = self._column("run", "id", "uid", event.runs)
         facets = self._column("run_config_kv", "facet_id", "run_id", ids)
         self._keys += [key_of("run", name) for name in (*event.runs, *ids)]
+        changes = self._column("run_change", "id", "uid", event.runs)
+        self._keys += [key_of("run_change", name) for name in changes]
         self._delete("run_change", "uid", event.runs)
         for table in _OF_RUN:
             self._delete(table, "run_id", ids)
