@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from consist.errors import UnknownKey, UsageError, WrongType, hint
+from consist.errors import UnknownKey, UsageError, hint
 from consist.maintenance.disk import size_of_tree
 from consist.maintenance.marks import mark
 from consist.maintenance.places import Bounds, Claimed, place_of, store_of
@@ -160,9 +160,7 @@ def collect_garbage(
 def _age(given: str | timedelta) -> timedelta:
     if isinstance(given, timedelta):
         return given
-    if not isinstance(given, str):
-        raise WrongType(f"older_than={given!r} is neither text nor a timedelta")
-    found = _AGE.fullmatch(given.strip().lower())
+    found = _AGE.fullmatch(str(given).strip().lower())
     if found is None:
         problem = UsageError(f"older_than={given!r} is no age")
         raise hint(problem, "write a number and one of s, m, h, d, w, y, such as 30d")
@@ -430,10 +428,13 @@ def _runs(connection: Any) -> dict[str, _Run]:
         " ended_at, coalesce(json_extract_string(meta, '$.cache_hit') = 'true', false)"
         " FROM main.run"
     ).fetchall()
-    return {
-        row[0]: _Run(*row[:6], msgspec.json.decode(row[6]) if row[6] else [], *row[7:])
-        for row in rows
-    }
+    names = _Run.__struct_fields__
+    found: dict[str, _Run] = {}
+    for row in rows:
+        values = dict(zip(names, row, strict=True))
+        values["tags"] = msgspec.json.decode(values["tags"]) if values["tags"] else []
+        found[row[0]] = _Run(**values)
+    return found
 
 
 def _inputs(connection: Any, runs: dict[str, _Run]) -> tuple[dict[str, list[str]], set[str]]:

@@ -94,7 +94,8 @@ class Bounds:
 
     def objection(self, path: str) -> str | None:
         """Return why nothing may be removed at a path, or ``None`` if it may."""
-        real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        folder, name = os.path.split(path)
+        real = os.path.join(os.path.realpath(folder), name)
         if os.path.islink(path):
             return "is a symbolic link"
         if any(within(root, real) for root in self._roots):
