@@ -11,7 +11,6 @@ from consist.files.filesystem import is_network
 from consist.store.embedded import EmbeddedStore
 from consist.store.index_file import default_path
 
-
 _PARTS: tuple[str, ...] = (
     *("database", "journal", "merged", "damaged", "rows"),
     *("index", "memo", "claims", "other"),

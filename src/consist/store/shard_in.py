@@ -98,11 +98,11 @@ def merge_shard(
     RunIdTaken
         Under ``conflict="error"``, naming the ids that other runs have here.
     """
-    if not shard.is_file():
-        raise UsageError(f"there is no shard at {shard}")
-    if store.db_path.exists() and shard.samefile(store.db_path):
+    if shard.resolve() == store.database.path:
         raise UsageError(f"{shard} is the database itself")
     _merge_journals_of(store, shard)
+    if not shard.is_file():
+        raise UsageError(f"there is no shard at {shard}")
     report = MergedShard()
 
     def work(session: Session) -> None:

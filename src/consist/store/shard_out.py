@@ -226,19 +226,32 @@ _PARTS = {
 def _fill(connection: DuckDBPyConnection, temporary: str, *, data: bool) -> None:
     connection.execute(f"ATTACH {literal(temporary)} AS {SHARD} ({STORAGE})")
     try:
-        create_tables(connection, SHARD)
-        _check_parts(connection)
-        for table, condition in _PARTS.items():
-            connection.execute(
-                f"INSERT INTO {SHARD}.{table} BY NAME SELECT * FROM main.{table}"
-                f" WHERE {condition.format(shard=SHARD)}"
-            )
-        for number, table in enumerate(tables_of(connection, "memory") if data else ()):
-            _copy_rows(connection, table, first=number == 0)
-        _disclaim(connection, data=data)
-        _sign(connection)
+        with _transaction(connection):
+            create_tables(connection, SHARD)
+            _check_parts(connection)
+            for table, condition in _PARTS.items():
+                connection.execute(
+                    f"INSERT INTO {SHARD}.{table} BY NAME SELECT * FROM main.{table}"
+                    f" WHERE {condition.format(shard=SHARD)}"
+                )
+            for number, table in enumerate(tables_of(connection, "memory") if data else ()):
+                _copy_rows(connection, table, first=number == 0)
+            _disclaim(connection, data=data)
+        with _transaction(connection):
+            _sign(connection)
     finally:
         connection.execute(f"DETACH {SHARD}")
+
+
+@contextmanager
+def _transaction(connection: DuckDBPyConnection) -> Generator[None]:
+    connection.begin()
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
 
 
 def _check_parts(connection: DuckDBPyConnection) -> None:

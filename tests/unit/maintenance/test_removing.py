@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from consist import Tracker
+from consist import CacheOptions, Tracker
 from consist.errors import FileGone, PurgeRefused
 from tests.unit.maintenance.conftest import World, clean, scale, step_of
 
@@ -125,8 +125,7 @@ def test_freed_outputs_are_told_by_name_and_made_again(world: World) -> None:
             inputs={"clean": cleaned},
             config={"factor": 2},
             outputs=["scaled"],
-            cache_mode="reuse",
-            validate_cached_outputs="eager",
+            cache_options=CacheOptions(validate_cached_outputs="eager"),
         )
     assert not again.cache_hit
     assert Path(again.outputs["scaled"].path).exists()
@@ -148,7 +147,7 @@ def test_what_must_stay_stays(world: World) -> None:
     world.file(high).write_bytes(b"mine now")
     with tracker.scenario("kept", tags=["keep"]) as scenario:
         kept = scenario.run(clean, inputs={"raw": "raw.csv"}, outputs=["clean"], tags=["keep"],
-                            cache_mode="overwrite").run.id  # fmt: skip
+                            cache_options=CacheOptions(cache_mode="overwrite")).run.id  # fmt: skip
     found = tracker.collect_garbage(older_than="0s")
     assert base in {item.run_id for item in found.runs}
     assert world.file(high).read_bytes() == b"mine now"

@@ -116,7 +116,7 @@ def test_ingested_rows_go_along_if_asked(world: World) -> None:
         assert other.merge_db("b.duckdb").ingested_tables_merged == {"clean": 100}
         assert other.doctor_db().is_healthy
         Path(artifact.path).unlink()
-        assert len(other.load_df(other.get_artifact("clean"))) == 100
+        assert len(other.load_df(other.get_artifact("clean"), db_fallback="always")) == 100
 
 
 def test_what_is_no_shard_is_refused(world: World) -> None:

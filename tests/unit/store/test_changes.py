@@ -206,8 +206,8 @@ def test_a_rejected_run_is_no_source_in_any_process_or_rebuilt_index(
     assert other.candidates(signature)
     say(store, done, **said)
     assert store.candidates(signature) == []
-    other.index._found.clear()  # hits look at what others recorded at intervals only  # noqa: SLF001
-    other._look_at = 0.0  # noqa: SLF001
+    other.index._found.clear()  # hits look at what others recorded at intervals only
+    other._look_at = 0.0
     assert other.candidates(signature) == []
     store.close()
     other.close()
