@@ -74,9 +74,12 @@ def test_files_behind_a_link_out_of_the_run_folder_are_refused_or_skipped(world:
 
 
 def test_a_running_run_is_not_purged(world: World) -> None:
-    with world.tracker.scenario("busy"):
-        with Tracker("other", "p.duckdb") as second, pytest.raises(PurgeRefused, match="running"):
-            second.purge_db("busy")
+    with (
+        world.tracker.scenario("busy"),
+        Tracker("other", "p.duckdb") as second,
+        pytest.raises(PurgeRefused, match="running"),
+    ):
+        second.purge_db("busy")
 
 
 def test_a_purge_that_is_killed_can_be_repeated(world: World) -> None:
