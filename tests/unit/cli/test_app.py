@@ -25,7 +25,7 @@ def test_version(consist, flag):
 
 def test_the_commands_are_those_documented():
     looking = ["runs", "show", "explain", "artifacts", "lineage", "preview", "summary"]
-    assert [*looking, "run-point"] == NAMES
+    assert [*looking, "run-point", "gc", "verify", "db"] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
