@@ -101,6 +101,22 @@ def filled(folder: Path, runs: int) -> Project:
     return project
 
 
+def facet_of(number: int) -> dict[str, object]:
+    """Return 20 values of all types, some that one run has and some that many share."""
+    return {
+        "factor": float(number),
+        "zone": number % 25,
+        "mode": ("car", "bus", "walk", "bike")[number % 4],
+        "calibrated": number % 10 == 0,
+        "note": f"variant {number}",
+        "demand": {"growth": number % 1_000 / 1_000, "base": number % 7},
+        "toll": {f"gate_{gate}": (number * (gate + 3)) % 97 / 4 for gate in range(10)},
+        "seed": number * 1_000_003,
+        "sizes": [number % 3, number % 5],
+        "label": f"group {number % 50}",
+    }
+
+
 def variations(example: RunDocument, count: int) -> Iterator[RunDocument]:
     """Yield runs like one that was recorded, each with an identity and an output of its own."""
     for number in range(count):
@@ -137,7 +153,7 @@ def variations(example: RunDocument, count: int) -> Iterator[RunDocument]:
             example,
             run=run,
             outputs=(made,),
-            facet={"factor": float(number), "zone": number % 25},
+            facet=facet_of(number),
             extra=replace(
                 example.extra,
                 content_signature=f"{number + 2**100:064x}",

@@ -14,27 +14,33 @@ _HOMES = {
     "consist.api": (
         "cached_artifacts cached_output capture_outputs current_consist current_run current_tracker"
         " explain"
-        " find_latest_run find_run find_runs get_artifact get_run history ingest load load_df"
+        " db_session find_latest_run find_matching_run find_matching_runs find_run find_runs"
+        " get_artifact get_run history ingest load load_df"
         " load_relation log_artifact log_artifacts log_dataframe log_input log_meta"
-        " log_output output_dir output_path run run_query scenario set_current_tracker"
+        " log_output output_dir output_path register_artifact_facet_parser"
+        " run run_query run_set scenario set_current_tracker"
         " start_run trace use_tracker"
     ),
     "consist.artifacts": "RelationConnectionLeakWarning active_relation_count",
     "consist.cache.explanation": "Change Explanation",
     "consist.core.tracker": "Tracker",
     "consist.core.tracker_config": "TrackerConfig",
-    "consist.errors": "CodeIdentityUnavailableError ConsistError ConsistWarning",
+    "consist.errors": "CodeIdentityUnavailableError ConsistError ConsistWarning FacetNotIndexed",
     "consist.models.artifact": "Artifact",
     "consist.noop": "NoopArtifact NoopTracker create_tracker",
     "consist.models.result": "RunArtifacts RunResult",
     "consist.models.run": "ConsistRecord Run RunArtifactLink",
+    "consist.query.aligned": "AlignedPair",
+    "consist.query.lineage_graph": "Lineage",
+    "consist.query.pivot": "pivot_facets",
+    "consist.query.runset": "RunSet",
     "consist.runs.context": "RunContext",
     "consist.runs.outputs": "OutputCapture",
     "consist.active": "ActiveRunCacheOptions",
     "consist.step": "StepContext define_step require_runtime_kwargs",
     "consist.types": (
-        "BindingResult CacheOptions ExecutionOptions IndexBySpec OutputPolicyOptions index_by_facet"
-        " index_by_field"
+        "BindingResult CacheOptions ExecutionOptions FacetIndex IndexBySpec OutputPolicyOptions"
+        " RunFieldIndex index_by_facet index_by_field"
     ),
     "consist.utils": "ArtifactKeyRegistry",
     "consist.workflow.coupler": "Coupler CouplerView DeclaredOutput",
@@ -53,8 +59,11 @@ if TYPE_CHECKING:
     from consist.api import current_consist as current_consist
     from consist.api import current_run as current_run
     from consist.api import current_tracker as current_tracker
+    from consist.api import db_session as db_session
     from consist.api import explain as explain
     from consist.api import find_latest_run as find_latest_run
+    from consist.api import find_matching_run as find_matching_run
+    from consist.api import find_matching_runs as find_matching_runs
     from consist.api import find_run as find_run
     from consist.api import find_runs as find_runs
     from consist.api import get_artifact as get_artifact
@@ -72,8 +81,10 @@ if TYPE_CHECKING:
     from consist.api import log_output as log_output
     from consist.api import output_dir as output_dir
     from consist.api import output_path as output_path
+    from consist.api import register_artifact_facet_parser as register_artifact_facet_parser
     from consist.api import run as run
     from consist.api import run_query as run_query
+    from consist.api import run_set as run_set
     from consist.api import scenario as scenario
     from consist.api import set_current_tracker as set_current_tracker
     from consist.api import start_run as start_run
@@ -88,6 +99,7 @@ if TYPE_CHECKING:
     from consist.errors import CodeIdentityUnavailableError as CodeIdentityUnavailableError
     from consist.errors import ConsistError as ConsistError
     from consist.errors import ConsistWarning as ConsistWarning
+    from consist.errors import FacetNotIndexed as FacetNotIndexed
     from consist.models.artifact import Artifact as Artifact
     from consist.models.result import RunArtifacts as RunArtifacts
     from consist.models.result import RunResult as RunResult
@@ -97,6 +109,10 @@ if TYPE_CHECKING:
     from consist.noop import NoopArtifact as NoopArtifact
     from consist.noop import NoopTracker as NoopTracker
     from consist.noop import create_tracker as create_tracker
+    from consist.query.aligned import AlignedPair as AlignedPair
+    from consist.query.lineage_graph import Lineage as Lineage
+    from consist.query.pivot import pivot_facets as pivot_facets
+    from consist.query.runset import RunSet as RunSet
     from consist.runs.context import RunContext as RunContext
     from consist.runs.outputs import OutputCapture as OutputCapture
     from consist.step import StepContext as StepContext
@@ -105,8 +121,10 @@ if TYPE_CHECKING:
     from consist.types import BindingResult as BindingResult
     from consist.types import CacheOptions as CacheOptions
     from consist.types import ExecutionOptions as ExecutionOptions
+    from consist.types import FacetIndex as FacetIndex
     from consist.types import IndexBySpec as IndexBySpec
     from consist.types import OutputPolicyOptions as OutputPolicyOptions
+    from consist.types import RunFieldIndex as RunFieldIndex
     from consist.types import index_by_facet as index_by_facet
     from consist.types import index_by_field as index_by_field
     from consist.utils import ArtifactKeyRegistry as ArtifactKeyRegistry

@@ -34,6 +34,10 @@ class Settings(msgspec.Struct, frozen=True):
     max_metadata_items, max_metadata_key_length, max_metadata_value_length : int
         Bounds on ``run.meta`` (``CONSIST_MAX_METADATA_ITEMS``, ``…_KEY_LENGTH``,
         ``…_VALUE_LENGTH``); 200 entries, 256 and 65,536 characters by default.
+    max_facet_bytes, max_facet_leaves : int
+        Largest facet whose values can be asked for one by one (``CONSIST_MAX_FACET_BYTES``,
+        ``CONSIST_MAX_FACET_LEAVES``); 16,384 bytes of JSON and 500 values by default. A larger one
+        is stored all the same, with a warning.
     relation_warn_threshold : int
         Open lazy relations before a leak warning (``CONSIST_RELATION_WARN_THRESHOLD``, 100).
     cache_timing, cache_debug : bool
@@ -56,6 +60,8 @@ class Settings(msgspec.Struct, frozen=True):
     max_metadata_items: int = 200
     max_metadata_key_length: int = 256
     max_metadata_value_length: int = 65_536
+    max_facet_bytes: int = 16_384
+    max_facet_leaves: int = 500
     relation_warn_threshold: int = 100
     cache_timing: bool = False
     cache_debug: bool = False
@@ -86,6 +92,8 @@ class Settings(msgspec.Struct, frozen=True):
             max_metadata_items=_integer(env, "CONSIST_MAX_METADATA_ITEMS", 200),
             max_metadata_key_length=_integer(env, "CONSIST_MAX_METADATA_KEY_LENGTH", 256),
             max_metadata_value_length=_integer(env, "CONSIST_MAX_METADATA_VALUE_LENGTH", 65_536),
+            max_facet_bytes=_integer(env, "CONSIST_MAX_FACET_BYTES", 16_384),
+            max_facet_leaves=_integer(env, "CONSIST_MAX_FACET_LEAVES", 500),
             relation_warn_threshold=_integer(env, "CONSIST_RELATION_WARN_THRESHOLD", 100),
             cache_timing=_switch(env, "CONSIST_CACHE_TIMING"),
             cache_debug=_switch(env, "CONSIST_CACHE_DEBUG"),

@@ -302,29 +302,33 @@ class BindingResult(msgspec.Struct, frozen=True, kw_only=True):
     optional_input_keys: Iterable[str] | str | None = None
 
 
-class FieldIndex(msgspec.Struct, frozen=True):
+class RunFieldIndex(msgspec.Struct, frozen=True):
     """Index runs by one of their own fields."""
 
     name: str
 
 
-class FacetKeyIndex(msgspec.Struct, frozen=True):
-    """Index runs by a value of their facet."""
+class FacetIndex(msgspec.Struct, frozen=True):
+    """Index runs by a value of their facet.
+
+    ``namespace`` is that of the facet; by default the model of each run.
+    """
 
     key: str
+    namespace: str | None = None
 
 
-IndexBySpec: TypeAlias = FieldIndex | FacetKeyIndex
+IndexBySpec: TypeAlias = RunFieldIndex | FacetIndex
 
 
-def index_by_field(name: str) -> FieldIndex:
+def index_by_field(name: str) -> RunFieldIndex:
     """Index the answer of ``find_runs`` by a field of the run, such as ``"year"``."""
-    return FieldIndex(name)
+    return RunFieldIndex(name)
 
 
-def index_by_facet(key: str) -> FacetKeyIndex:
+def index_by_facet(key: str) -> FacetIndex:
     """Index the answer of ``find_runs`` by a facet value under its dotted key."""
-    return FacetKeyIndex(key)
+    return FacetIndex(key)
 
 
 # ---------------------------------------------------------------- legacy keywords

@@ -1,5 +1,6 @@
 """Name a file, describe it, read it."""
 
+from consist.artifacts.facet_parsers import register_artifact_facet_parser
 from consist.artifacts.load import (
     RelationConnectionLeakWarning,
     active_relation_count,
@@ -26,4 +27,5 @@ __all__ = [
     "log_input",
     "log_output",
     "materialize",
+    "register_artifact_facet_parser",
 ]

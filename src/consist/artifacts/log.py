@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from consist.active import ActiveRun
 from consist.artifacts.describe import describe
+from consist.artifacts.facet_parsers import with_parsed_facets
 from consist.artifacts.facets import artifact_facet, facet_keys, facet_meta
 from consist.artifacts.hits import cached
 from consist.artifacts.items import Item, Linked, Named, item_of
@@ -129,7 +130,14 @@ def log_artifact(
         path,
         key,
         meta=meta,
-        facet=artifact_facet(facet, run.record.model_name, facet_schema_version, index=facet_index),
+        facet=artifact_facet(
+            facet,
+            run.record.model_name,
+            facet_schema_version,
+            index=facet_index,
+            what=f"artifact {key!r}",
+            settings=ws.settings,
+        ),
         force=force_hash_override,
         validate=validate_content_hash,
         anywhere=reuse_if_unchanged and reuse_scope == "any_uri",
@@ -212,7 +220,12 @@ def log_artifacts(
             _text_key(key),
             meta={**shared_meta, **_mapping(f"metadata of {key!r}", metadata.get(key))},
             facet=artifact_facet(
-                facets.get(key), run.record.model_name, versions.get(key), index=facet_index
+                facets.get(key),
+                run.record.model_name,
+                versions.get(key),
+                index=facet_index,
+                what=f"artifact {key!r}",
+                settings=ws.settings,
             ),
             anywhere=reuse_if_unchanged and reuse_scope == "any_uri",
             stated={"driver": driver},
@@ -309,6 +322,7 @@ def log_all(
     """
     with run.lock:
         run.check_open(f"logging an {direction}")
+        items = with_parsed_facets(ws, run, items)
         kept = [cached(ws, run, item, direction) for item in items]
         files = [i for i, k in zip(items, kept, strict=True) if k is None and isinstance(i, Named)]
         described = iter(describe(ws, run, files, direction))

@@ -53,8 +53,9 @@ if TYPE_CHECKING:
     from consist.maintenance import verify as verify_
     from consist.models.run import ConsistRecord, Run
     from consist.query import artifacts as find_artifacts_
-    from consist.query import ask, lineage
+    from consist.query import ask, config_bundle, diff, facets, related, runset
     from consist.query import history as history_
+    from consist.query import lineage as lineage_
     from consist.query import runs as find_runs_
     from consist.runs import explain as _explain
     from consist.runs import trace as _trace
@@ -67,8 +68,13 @@ else:
     find_runs_ = LazyRoom("consist.query.runs")
     history_ = LazyRoom("consist.query.history")
     find_artifacts_ = LazyRoom("consist.query.artifacts")
-    lineage = LazyRoom("consist.query.lineage")
+    lineage_ = LazyRoom("consist.query.lineage")
     ask = LazyRoom("consist.query.ask")
+    runset = LazyRoom("consist.query.runset")
+    diff = LazyRoom("consist.query.diff")
+    config_bundle = LazyRoom("consist.query.config_bundle")
+    facets = LazyRoom("consist.query.facets")
+    related = LazyRoom("consist.query.related")
     hybrid = LazyRoom("consist.views.hybrid")
     hot = LazyRoom("consist.hot.ingest")
     collect_ = LazyRoom("consist.maintenance.collect")
@@ -231,6 +237,7 @@ run_subdir_fn, allow_external_paths, code_identity
     log_output = artifacts.log_output
     log_dataframe = frames.log_dataframe
     log_meta = lifecycle.log_meta
+    register_artifact_facet_parser = artifacts.register_artifact_facet_parser
     ingest = hot.ingest
     capture_outputs = outputs.capture_outputs
     output_dir = folders.output_dir
@@ -261,21 +268,39 @@ run_subdir_fn, allow_external_paths, code_identity
     find_runs = find_runs_.find_runs
     find_latest_run = find_runs_.find_latest_run
     get_latest_run_id = find_runs_.get_latest_run_id
+    run_set = runset.run_set
+    diff_runs = diff.diff_runs
     find_matching_run = find_runs_.find_matching_run
+    find_matching_runs = find_runs_.find_matching_runs
+    find_recent_completed_runs_for_model = find_runs_.find_recent_completed_runs_for_model
+    find_runs_by_facet_kv = facets.find_runs_by_facet_kv
+    get_config_facet = facets.get_config_facet
+    get_config_facets = facets.get_config_facets
+    get_run_config_kv = facets.get_run_config_kv
+    get_config_values = facets.get_config_values
+    get_config_value = facets.get_config_value
     get_run_record = find_runs_.get_run_record
     get_run_config = find_runs_.get_run_config
     history = history_.history
     get_artifact = find_artifacts_.get_artifact
     get_artifact_by_uri = find_artifacts_.get_artifact_by_uri
     find_artifacts = find_artifacts_.find_artifacts
+    find_artifacts_by_params = related.find_artifacts_by_params
+    find_artifacts_with_same_content = related.find_artifacts_with_same_content
+    find_runs_producing_same_content = related.find_runs_producing_same_content
+    get_child_artifacts = related.get_child_artifacts
+    get_parent_artifact = related.get_parent_artifact
     get_artifacts_for_run = find_artifacts_.get_artifacts_for_run
     get_run_inputs = find_artifacts_.get_run_inputs
     get_run_outputs = find_artifacts_.get_run_outputs
     get_run_artifact = find_artifacts_.get_run_artifact
+    get_config_bundle = config_bundle.get_config_bundle
     resolve_historical_path = find_artifacts_.resolve_historical_path
-    get_artifact_lineage = lineage.get_artifact_lineage
-    print_lineage = lineage.print_lineage
+    lineage = lineage_.lineage
+    get_artifact_lineage = lineage_.get_artifact_lineage
+    print_lineage = lineage_.print_lineage
     run_query = ask.run_query
+    db_session = ask.db_session
     create_view = hybrid.create_view
 
     # ------------------------------------------------------------ keep healthy

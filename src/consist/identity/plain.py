@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from math import isfinite, isnan
 from typing import Any
 
@@ -19,7 +20,10 @@ _LARGEST_INT = 1 << 63
 _LONGEST_INT = 1 << 2048
 
 
-def plain(value: object, where: str = "config") -> Json:
+_numbers_stay: ContextVar[bool] = ContextVar("consist_numbers_stay", default=False)
+
+
+def plain(value: object, where: str = "config", *, numbers_stay: bool = False) -> Json:
     """Render a value as JSON that any reader can store and people can read.
 
     Models become mappings, paths and dates text, sets sorted lists, bytes base64, enum members
@@ -28,7 +32,8 @@ def plain(value: object, where: str = "config") -> Json:
     the fields that a pydantic model excludes from its dumps, are masked.
 
     This loses distinctions that identity keeps; digests come from
-    :func:`~consist.identity.canonical.encode`.
+    :func:`~consist.identity.canonical.encode`. With ``numbers_stay``, numbers that JSON has no
+    place for stay what they are, and the caller finds one for them.
 
     Raises
     ------
@@ -41,10 +46,14 @@ def plain(value: object, where: str = "config") -> Json:
     >>> plain({"out": Path("a") / "b", 2030: {3, 1, 2}, "limit": float("inf")})
     {'out': 'a/b', '2030': [1, 2, 3], 'limit': 'Infinity'}
     """
+    token = _numbers_stay.set(True) if numbers_stay else None
     try:
         return _plain(value, MAX_NESTING)
     except Refused as refused:
         raise refused.at(where) from None
+    finally:
+        if token is not None:
+            _numbers_stay.reset(token)
 
 
 def _plain(value: object, room: int) -> Json:
@@ -58,11 +67,13 @@ def _int(value: int, _room: int) -> Json:
     if -_LARGEST_INT <= value < _LARGEST_INT:
         return int(value)
     # Python refuses more decimal digits than a limit that a process may set, to 640 at the least.
-    return int.__repr__(value) if -_LONGEST_INT < value < _LONGEST_INT else hex(value)
+    if not -_LONGEST_INT < value < _LONGEST_INT:
+        return hex(value)
+    return int(value) if _numbers_stay.get() else int.__repr__(value)
 
 
 def _float(value: float, _room: int) -> Json:
-    if isfinite(value):
+    if isfinite(value) or _numbers_stay.get():
         return float(value)
     if isnan(value):
         return "NaN"

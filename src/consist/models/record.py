@@ -103,12 +103,18 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FacetRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How the facet of a run is to be stored: its namespace, its schema, whether it is indexed."""
+    """How the facet of a run is to be stored: its namespace, its schema, whether it is indexed.
+
+    ``exact`` has those leaves, by flattened key, that hold a number which JSON has no place for
+    (``NaN``, an infinity, more than 64 bits), as Python's ``json`` writes and reads them. In the
+    facet itself such a number is text.
+    """
 
     namespace: str
     schema_name: str | None = None
     schema_version: str | None = None
     index: bool = True
+    exact: dict[str, str] = {}
 
 
 class ArtifactFacetRecord(msgspec.Struct, frozen=True):
@@ -417,10 +423,14 @@ def indent(document: bytes) -> bytes:
     return msgspec.json.format(document, indent=2)
 
 
+def canonical_facet(facet: Mapping[str, Any]) -> bytes:
+    """Return a facet as JSON that is the same for equal facets."""
+    return msgspec.json.encode(facet, order="sorted", enc_hook=str)
+
+
 def facet_digest(facet: Mapping[str, Any]) -> str:
     """Return the id under which equal facets are stored once."""
-    text = msgspec.json.encode(facet, order="sorted", enc_hook=str)
-    return hashlib.sha256(text).hexdigest()
+    return hashlib.sha256(canonical_facet(facet)).hexdigest()
 
 
 def content_id(digest: str | None, driver: str) -> str | None:

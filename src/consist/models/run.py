@@ -12,7 +12,14 @@ from sqlalchemy import JSON
 from sqlmodel import Field
 
 from consist.models.artifact import Artifact, Resolver
-from consist.models.base import ConsistModel, UTCDateTime, UUIDText, instance_of
+from consist.models.base import (
+    ConsistModel,
+    UTCDateTime,
+    UUIDText,
+    fields_of,
+    instance_of,
+    said,
+)
 from consist.models.record import EXPLANATION, RunDocument, RunRecord
 
 __all__ = [
@@ -111,6 +118,21 @@ class Run(ConsistModel, table=True):
         values["tags"] = tuple(self.tags)
         return RunRecord(**values)
 
+    def __repr__(self) -> str:
+        return said("Run", fields_of(self), "id", "model_name", "status", "year", "iteration")
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        from consist.models import html
+
+        known = fields_of(self)
+        return html.block(
+            f"Run {known.get('id', '')}",
+            html.facts({label: known.get(name) for name, label in _SHOWN.items()}),
+            html.folded("metadata", html.facts(known["meta"])) if known.get("meta") else "",
+        )
+
     @property
     def duration_seconds(self) -> float | None:
         """Seconds from start to end, or ``None`` while the run is active."""
@@ -160,6 +182,21 @@ def _explanation(meta: Mapping[str, Any]) -> dict[str, Any] | None:
         "candidate_run_id": meta.get("cache_source"),
     }
 
+
+_SHOWN = {
+    "model_name": "model",
+    "status": "status",
+    "parent_run_id": "part of",
+    "description": "description",
+    "year": "year",
+    "iteration": "iteration",
+    "stage": "stage",
+    "phase": "phase",
+    "tags": "tags",
+    "started_at": "started",
+    "ended_at": "ended",
+    "signature": "signature",
+}
 
 _ADAPTER_META = (
     "config_adapter",

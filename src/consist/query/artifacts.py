@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from consist.artifacts.items import recorded
 from consist.artifacts.load import load
@@ -16,8 +16,10 @@ from consist.files.bounds import below
 from consist.models.artifact import Artifact
 from consist.models.result import RunArtifacts
 from consist.models.run import Run, RunArtifactLink, RunExtra
+from consist.query import arguments as given
 from consist.query.ask import columns, entity, every, fetch, fetch_all, newest
-from consist.query.runs import get_run, meant_run_id
+from consist.query.meant import meant_run_id
+from consist.query.runs import get_run
 from consist.types import DIRECTIONS, check_option, is_mapping
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ def get_artifact(
 ) -> Artifact | None:
     """Return an artifact by its id, or the latest one of a key; ``None`` if there is none.
 
+    Of a key, one that was found to be missing on disk is only returned if there is no other.
+
     Parameters
     ----------
     key_or_id : str or UUID
@@ -36,17 +40,31 @@ def get_artifact(
     run_id : str, optional
         Only among the inputs and outputs of this run.
     """
+    given.artifact_id(key_or_id)
+    given.text("run_id", run_id)
     if not ws.store.has_database:
         return None
     artifact = columns(Artifact)
-    identity = _as_uuid(key_or_id)
-    meant: list[Any] = [artifact.key == key_or_id if identity is None else artifact.id == identity]
+    among: list[Any] = []
     if run_id is not None:
         link = columns(RunArtifactLink)
         linked: Any = select(link.artifact_id).where(link.run_id == meant_run_id(ws, run_id))
-        meant.append(artifact.id.in_(linked))
-    rows = fetch_all(ws, Artifact, newest(Artifact, meant, None if identity else 1))
-    return rows[0] if rows else None
+        among = [artifact.id.in_(linked)]
+    identity = _as_uuid(key_or_id)
+    if identity is not None:
+        rows = fetch_all(ws, Artifact, every(Artifact).where(artifact.id == identity, *among))
+        if rows or isinstance(key_or_id, UUID):
+            return rows[0] if rows else None
+    return _latest_of_key(ws, [artifact.key == key_or_id, *among])
+
+
+def _latest_of_key(ws: Workspace, meant: list[Any]) -> Artifact | None:
+    rows = fetch_all(ws, Artifact, newest(Artifact, meant, 1))
+    if not rows or not rows[0].meta.get("missing_on_disk"):
+        return rows[0] if rows else None
+    lacks = func.json_extract(columns(Artifact).meta, "/missing_on_disk")
+    there = func.coalesce(lacks, "false") != "true"
+    return next(iter(fetch_all(ws, Artifact, newest(Artifact, [*meant, there], 1))), rows[0])
 
 
 def _as_uuid(text: str | UUID) -> UUID | None:
@@ -61,18 +79,31 @@ def _as_uuid(text: str | UUID) -> UUID | None:
 def get_artifact_by_uri(
     ws: Workspace, uri: str, *, table_path: str | None = None, array_path: str | None = None
 ) -> Artifact | None:
-    """Return the latest artifact at a portable URI, in this tracker's run folder for ``./…``."""
+    """Return the latest artifact at a portable URI; ``None`` if there is none, or no database.
+
+    A ``./…`` means this tracker's run folder first, and any other only if nothing was recorded
+    there.
+
+    Parameters
+    ----------
+    uri : str
+        The URI, exactly as it was recorded.
+    table_path, array_path : str, optional
+        Part of a container file; without them, any.
+    """
+    given.required_text("uri", uri)
+    paths = {"table_path": table_path, "array_path": array_path}
+    parts = {name: path for name, path in paths.items() if given.text(name, path) is not None}
     if not ws.store.has_database:
         return None
     artifact = columns(Artifact)
-    meant = [artifact.container_uri == uri]
-    if table_path is not None:
-        meant.append(artifact.table_path == table_path)
-    if array_path is not None:
-        meant.append(artifact.array_path == array_path)
-    rows = fetch_all(ws, Artifact, newest(Artifact, meant))
-    own = [row for row in rows if row.root in {"", str(ws.run_dir)}]
-    return (own or rows or [None])[0]
+    meant = [artifact.container_uri == uri, *(artifact[name] == parts[name] for name in parts)]
+    own = artifact.root.in_(["", str(ws.run_dir)])
+    for conditions in ([*meant, own], meant):
+        rows = fetch_all(ws, Artifact, newest(Artifact, conditions, 1))
+        if rows:
+            return rows[0]
+    return None
 
 
 def find_artifacts(
@@ -85,8 +116,25 @@ def find_artifacts(
 ) -> list[Artifact]:
     """Return artifacts by the run that logged them as output or input, and by key; newest first.
 
-    Empty without a database.
+    Parameters
+    ----------
+    creator, consumer : str or Run, optional
+        The run that logged it as an output, or as an input; a cache hit counts as both.
+    key : str, optional
+        The exact key.
+    limit : int, default 100
+        Most artifacts to return.
+
+    Returns
+    -------
+    list of Artifact
+        Empty without a database.
     """
+    limit = given.limit_of(limit)
+    given.text("key", key)
+    for name, run in (("creator", creator), ("consumer", consumer)):
+        if not isinstance(cast("object", run), str | Run | None):
+            raise hint(WrongType(f"{name} is {a_kind(run)}"), "pass a Run or its id")
     if not ws.store.has_database:
         return []
     artifact = columns(Artifact)
@@ -115,6 +163,7 @@ def get_artifacts_for_run(ws: Workspace, run_id: str) -> RunArtifacts:
     Inputs that share a key are listed under the names they were given, or as ``<key>~2``; of
     outputs that share one, the latest counts.
     """
+    given.required_text("run_id", run_id)
     if not ws.store.has_database:
         return RunArtifacts()
     link = columns(RunArtifactLink)
@@ -140,10 +189,10 @@ def _by_key(inputs: list[Artifact], names: Callable[[], Mapping[str, str]]) -> d
     """Return inputs by key; those that share one by the names they were given, or numbered."""
     if len({artifact.key for artifact in inputs}) == len(inputs):
         return {artifact.key: artifact for artifact in inputs}
-    given = names()
+    known = names()
     found: dict[str, Artifact] = {}
     for artifact in inputs:
-        name = stem = given.get(str(artifact.id), artifact.key)
+        name = stem = known.get(str(artifact.id), artifact.key)
         number = 1
         while name in found:
             number += 1
@@ -185,8 +234,9 @@ def get_run_artifact(
     check_option("direction", direction, DIRECTIONS)
     found = get_artifacts_for_run(ws, run_id)
     side = found.inputs if direction == "input" else found.outputs
-    if key is not None:
-        return side.get(key)
+    if given.text("key", key) is not None:
+        return side.get(str(key))
+    given.text("key_contains", key_contains)
     matching = [name for name in side if key_contains is None or key_contains in name]
     if len(matching) > 1:
         raise AmbiguousOutput(run_id, tuple(matching))
@@ -217,8 +267,7 @@ def load_input_bundle(ws: Workspace, run_id: str) -> dict[str, Artifact]:
     TypeError
         If the id is not text.
     """
-    if not isinstance(cast("object", run_id), str):
-        raise hint(WrongType(f"run_id={run_id!r} is {a_kind(run_id)}"), "pass the id of a run")
+    given.required_text("run_id", run_id)
     run = get_run(ws, meant_run_id(ws, run_id)) if ws.store.has_database else None
     if run is None:
         raise UsageError(f"there is no run {run_id!r} to take a bundle from")

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from consist.models.record import FacetRecord
+from consist.models.record import ArtifactFacetRecord
 from consist.types import CacheOptions, ExecutionOptions, OutputPolicyOptions
 
 Mapped = Mapping[str, Any]
@@ -140,8 +140,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[GivenInput, ...]
     identity_inputs: Mapping[str, str]
     tags: tuple[str, ...]
-    facet: Mapped | None
-    facet_record: FacetRecord | None
+    facet: ArtifactFacetRecord | None
     year: int | None
     iteration: int | None
     phase: str | None

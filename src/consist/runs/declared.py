@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from consist.artifacts.facets import facet_source, plain_mapping, storage_of
+from consist.artifacts.facets import facet_kept, facet_source, plain_mapping
 from consist.artifacts.items import local_path, recorded
 from consist.artifacts.keys import check_key, check_meta
-from consist.errors import InvalidMetadata, UsageError, WrongType, a_kind, hint
+from consist.errors import InvalidMetadata, UnknownKey, UsageError, WrongType, a_kind, hint
 from consist.identity import check_config_keys, label_identity_inputs, plain
-from consist.models.record import FacetRecord, storable
+from consist.models.record import ArtifactFacetRecord, storable
 from consist.runs.arguments import GivenInput, Mapped, RunArguments
 from consist.settings import MAX_DESCRIPTION_LENGTH, MAX_NAME_LENGTH, MAX_TAG_LENGTH
 from consist.types import is_mapping, is_path, is_sequence_of_values
@@ -134,25 +134,35 @@ def config_of(config: Any) -> Any:
     return config
 
 
-def facet_of(pick: Pick, config: Any, model: str) -> tuple[Mapped | None, FacetRecord | None]:
-    """Return the facet as plain data, and how it is to be stored."""
+def facet_of(ws: Workspace, pick: Pick, config: Any, model: str) -> ArtifactFacetRecord | None:
+    """Return the facet as plain data, and how it is to be stored; ``None`` without one."""
     source = facet_source(pick("facet"))
-    if source is None:
-        source = facet_source(getattr(config, "to_consist_facet", lambda: None)())
-    facet = {**_from_config(pick("facet_from"), config), **plain_mapping(source, "facet")}
-    if source is None and not facet:
-        return None, None
+    if source is None and hasattr(config, "to_consist_facet"):
+        source = facet_source(config)
+    given = None if source is None else source.values
+    values = {**_from_config(pick("facet_from"), config), **plain_mapping(given, "facet")}
+    if source is None and not values:
+        return None
     index = pick("facet_index")
-    version = pick("facet_schema_version")
-    return facet, storage_of(source, model, version, index=True if index is None else index)
+    return facet_kept(
+        values,
+        source,
+        model,
+        pick("facet_schema_version"),
+        index=True if index is None else index,
+        what=f"a run of {model!r}",
+        settings=ws.settings,
+    )
 
 
 def _from_config(keys: Iterable[str] | None, config: Any) -> dict[str, Any]:
     names = listed("facet_from", keys)
     values = plain_mapping(config, "config") if names else {}
-    missing = [str(name) for name in names if name not in values]
-    if missing:
-        raise UsageError(f"facet_from names {', '.join(missing)}, which the config does not have")
+    for name in names:
+        if not isinstance(name, str):
+            raise WrongType(f"facet_from names {name!r}, which is {a_kind(name)}, not text")
+        if name not in values:
+            raise UnknownKey(name, "the config, which facet_from takes it from", tuple(values))
     return {name: values[name] for name in names}
 
 

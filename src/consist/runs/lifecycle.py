@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consist.active import ActiveRun, ActiveRunCacheOptions
+from consist.artifacts.facets import facet_link
 from consist.cache.lookup import NOTHING_FOUND, Answer
 from consist.errors import RunAlreadyActive
 from consist.identity import plain
@@ -145,7 +146,7 @@ def new_run(
         workspace=ws,
         record=_begun(ws, request, identity, answer, parent, claim),
         config=config,
-        facet=None if request.facet is None else dict(request.facet),
+        facet=None if request.facet is None else dict(request.facet.values),
         extra=_extra(request, identity, hit, claimed=request.run_id is not None),
         hit=hit,
         executed=_executed(identity),
@@ -227,7 +228,7 @@ def _extra(
         return Extra(
             reusable=False,
             claimed=claimed,
-            facet=request.facet_record,
+            facet=None if request.facet is None else request.facet.how,
             block=True,
             process=this_process(),
         )
@@ -236,7 +237,7 @@ def _extra(
         claimed=claimed,
         block=request.block,
         input_digests={item.record.id: item.record.content for item in identity.used},
-        facet=request.facet_record,
+        facet=None if request.facet is None else request.facet.how,
         process=this_process(),
         **(_executed(identity) if hit is None else {}),
     )
@@ -275,6 +276,7 @@ def _meta(
         "waited_for": answer.waited,
     }
     meta.update({name: value for name, value in optional.items() if value not in (None, {}, [])})
+    meta.update(facet_link("config_facet", request.facet))
     if identity is not None:
         meta.update(identity.meta)
     if hit is not None:

@@ -76,7 +76,7 @@ def resolve_run_invocation(ws: Workspace, given: RunArguments) -> RunRequest:
     config = declared.config_of(pick("config"))
     output_paths = declared.output_paths_of(pick("output_paths"))
     inputs = declared.inputs_of(given, pick)
-    facet, facet_record = declared.facet_of(pick, config, model)
+    facet = declared.facet_of(ws, pick, config, model)
     if given.fn is not None:
         check_runtime_kwargs(given.fn, runtime)
         _check_parameters(given.fn, runtime)
@@ -92,7 +92,6 @@ def resolve_run_invocation(ws: Workspace, given: RunArguments) -> RunRequest:
         identity_inputs=declared.identity_inputs_of(ws, pick("identity_inputs")),
         tags=declared.tags_of(pick("tags")),
         facet=facet,
-        facet_record=facet_record,
         year=declared.whole("year", given.year),
         iteration=declared.whole("iteration", given.iteration),
         phase=declared.optional_label("phase", given.phase),

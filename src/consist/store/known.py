@@ -22,6 +22,7 @@ from consist.models.record import (
     Change,
     ChangeEvent,
     Event,
+    FacetRecord,
     IngestEvent,
     LogEvent,
     PackagesEvent,
@@ -35,12 +36,13 @@ from consist.models.record import (
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+_FACET = ("id", "namespace", "schema_name", "schema_version")
 HASHED: Mapping[str, tuple[str, ...]] = {
     "artifact": ("id",),
     "artifact_content": ("id",),
-    "config_facet": ("id",),
-    "artifact_facet": ("id",),
-    "artifact_kv": ("artifact_id", "facet_id"),
+    "config_facet": _FACET,
+    "artifact_facet": _FACET,
+    "artifact_kv": ("artifact_id", "facet_id", "namespace"),
     "run_change": ("id",),
     "package_set": ("id",),
 }
@@ -100,9 +102,9 @@ class Known(Protocol):
         ...
 
 
-def key_of(table: str, *ids: str) -> int:
+def key_of(table: str, *ids: str | None) -> int:
     """Return the digest under which an id of a table is known."""
-    text = "\0".join((table, *ids))
+    text = "\0".join((table, *(part or "" for part in ids)))
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
@@ -114,8 +116,9 @@ def keys_of(event: Event) -> set[int]:
             keys = {key_of("run", run.uid), key_of("run", run.id)}
             keys |= _facet_keys(document.extra.artifact_facets)
             keys |= {key_of("run_change", change.id) for change in document.extra.changes}
-            if document.facet is not None:
-                keys.add(key_of("config_facet", facet_digest(document.facet)))
+            if document.facet is not None and document.extra.facet is not None:
+                digest = facet_digest(document.facet)
+                keys.add(_facet_key("config_facet", digest, document.extra.facet))
         case LogEvent(uid=uid, run_id=run_id, artifacts=artifacts, facets=facets):
             keys = {key_of("run", uid), key_of("run", run_id)} | _facet_keys(facets)
         case RowEvent(run=run):
@@ -139,10 +142,14 @@ def keys_of(event: Event) -> set[int]:
 def _facet_keys(facets: Mapping[str, ArtifactFacetRecord]) -> set[int]:
     keys: set[int] = set()
     for artifact_id, facet in facets.items():
-        keys.add(key_of("artifact_facet", facet.id))
+        keys.add(_facet_key("artifact_facet", facet.id, facet.how))
         if facet.how.index:
-            keys.add(key_of("artifact_kv", artifact_id, facet.id))
+            keys.add(key_of("artifact_kv", artifact_id, facet.id, facet.how.namespace))
     return keys
+
+
+def _facet_key(table: str, digest: str, how: FacetRecord) -> int:
+    return key_of(table, digest, how.namespace, how.schema_name, how.schema_version)
 
 
 class StoredKeys:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,10 +40,10 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "artifact_content": ("id",),
     "run_artifact_link": ("run_id", "artifact_id", "direction"),
     "run_binding_invocation": ("id",),
-    "config_facet": ("id",),
+    "config_facet": ("id", "namespace", "schema_name", "schema_version"),
     "run_config_kv": ("run_id", "facet_id", "namespace", "key"),
-    "artifact_facet": ("id",),
-    "artifact_kv": ("artifact_id", "facet_id", "key_path"),
+    "artifact_facet": ("id", "namespace", "schema_name", "schema_version"),
+    "artifact_kv": ("artifact_id", "facet_id", "key_path", "namespace"),
     "artifact_schema": ("id",),
     "artifact_schema_field": ("schema_id", "name"),
     "artifact_schema_observation": ("id",),
@@ -154,9 +156,8 @@ class Rows:
         if document.facet is not None and extra.facet is not None:
             facet_id = self._add_facet("config_facet", document.facet, extra.facet, run.created_at)
             ids = {"run_id": run.id, "facet_id": facet_id, "namespace": extra.facet.namespace}
-            for key, value in flatten(document.facet) if extra.facet.index else ():
-                leaf = {**ids, "key": key, **typed(value), "created_at": run.created_at}
-                self.add("run_config_kv", leaf)
+            for key, leaf in leaves(document.facet, extra.facet) if extra.facet.index else ():
+                self.add("run_config_kv", {**ids, "key": key, **leaf, "created_at": run.created_at})
 
     def _add_news(self, news: Mapping[str, Mapping[str, Any]]) -> None:
         for artifact_id, said in news.items():
@@ -184,10 +185,13 @@ class Rows:
                 continue
             at = artifact.created_at
             facet_id = self._add_facet("artifact_facet", facet.values, facet.how, at)
-            ids = {"artifact_id": artifact.id, "facet_id": facet_id}
-            for key, value in flatten(facet.values) if facet.how.index else ():
-                leaf = {**ids, "key_path": key, "namespace": facet.how.namespace, **typed(value)}
-                self.add("artifact_kv", {**leaf, "created_at": at})
+            ids = {
+                "artifact_id": artifact.id,
+                "facet_id": facet_id,
+                "namespace": facet.how.namespace,
+            }
+            for key, leaf in leaves(facet.values, facet.how) if facet.how.index else ():
+                self.add("artifact_kv", {**ids, "key_path": key, **leaf, "created_at": at})
 
     def _add_facet(
         self, table: str, facet: Mapping[str, Any], how: FacetRecord, created_at: datetime
@@ -230,11 +234,32 @@ def _content_row(artifact: ArtifactRecord) -> Row:
 def flatten(facet: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     r"""Yield the leaves of a facet under dotted keys; a dot inside a key is written ``\.``."""
     for name, value in facet.items():
-        key = prefix + str(name).replace(".", r"\.")
+        key = prefix + flat_key(name)
         if isinstance(value, Mapping) and value:
             yield from flatten(cast("Mapping[str, Any]", value), key + ".")
         else:
             yield key, value
+
+
+def flat_key(name: str) -> str:
+    r"""Return one key as it stands in a dotted one.
+
+    A dot is written ``\.``. Backslashes before a dot or at the end would be taken for that, so
+    these are doubled; all others stay.
+    """
+    if "\\" in name:
+        name = _SLASHES.sub(r"\1\1", name)
+    return name.replace(".", r"\.")
+
+
+_SLASHES = re.compile(r"(\\+)(?=\.|\Z)")
+
+
+def leaves(facet: Mapping[str, Any], how: FacetRecord) -> Iterator[tuple[str, Row]]:
+    """Yield the leaves of a stored facet by dotted key, each as :func:`typed` returns it."""
+    for key, value in flatten(facet):
+        exact = how.exact.get(key)
+        yield key, typed(value) if exact is None else _typed_exactly(value, exact)
 
 
 _INT64 = range(-(2**63), 2**63)
@@ -256,10 +281,29 @@ def typed(value: Any) -> Row:
         case int() if value in _INT64:
             return row | {"value_type": "int", "value_num": float(value), "value_int": value}
         case int():
-            return row | {"value_type": "int", "value_str": str(value)}
+            return row | {"value_type": "int", "value_str": str(value), "value_num": _near(value)}
         case float():
-            return row | {"value_type": "float", "value_num": value}
+            # JSON has no NaN; DuckDB reads it from text.
+            number = value if math.isfinite(value) else str(value)
+            return row | {"value_type": "float", "value_num": number}
         case str():
             return row | {"value_type": "str", "value_str": value}
         case _:
             return row | {"value_json": value}
+
+
+def _near(value: int) -> float | None:
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
+def _typed_exactly(value: Any, exact: str) -> Row:
+    """Return a leaf whose numbers JSON has no place for; see :class:`FacetRecord`."""
+    import json
+
+    known = json.loads(exact)
+    if isinstance(known, list | dict):
+        return typed(value) | {"value_str": exact}
+    return typed(known)

@@ -6,7 +6,6 @@ faster than building Arrow tables from Python rows, and needs nothing but DuckDB
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,6 @@ Columns = Mapping[str, Mapping[str, str]]
 """Column types by table and column, in stored order."""
 
 _BATCH_BYTES = 8 * 2**20
-_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 def table_columns(
@@ -72,6 +70,4 @@ def json_batches(rows: Iterable[Row]) -> Iterator[str]:
 
 
 def _array(batch: list[bytes]) -> str:
-    text = (b"[" + b",".join(batch) + b"]").decode()
-    # DuckDB refuses NUL inside JSON strings; the replacement character keeps the rest readable.
-    return _NUL.sub(r"\1\\ufffd", text) if r"\u0000" in text else text
+    return (b"[" + b",".join(batch) + b"]").decode()

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 SCHEMA = "tail"
+MERGED, UNMERGED = "merged", "unmerged"
+"""Schemas with the two parts of every table, for questions that have to order each by itself."""
 _FEW = 60
 _HIDDEN = {
     "run": f"rowid NOT IN (SELECT row FROM {SCHEMA}.hidden)",
@@ -60,10 +62,15 @@ class TailTables:
     def create_views(self, connection: DuckDBPyConnection) -> None:
         """Unite every table with the one of the attached database, as far as that has it."""
         stored = table_columns(connection, ALIAS)
-        views = (
-            f"CREATE OR REPLACE VIEW main.{table} AS {_union(table, columns, stored.get(table))}"
-            for table, columns in self.columns.items()
-        )
+        views = [f"CREATE SCHEMA IF NOT EXISTS memory.{name}" for name in (MERGED, UNMERGED)]
+        for table, columns in self.columns.items():
+            merged, unmerged = _merged(table, columns, stored.get(table)), _unmerged(table, columns)
+            both = f"{merged} UNION ALL {unmerged}"
+            parts = {MERGED: merged, UNMERGED: unmerged, "main": both}
+            views += [
+                f"CREATE OR REPLACE VIEW memory.{schema}.{table} AS {sql}"
+                for schema, sql in parts.items()
+            ]
         connection.execute(";".join([*views, _LINKS]))
 
     def clear(self, connection: DuckDBPyConnection) -> None:
@@ -124,16 +131,19 @@ def _delete(connection: DuckDBPyConnection, table: str, column: str, ids: list[s
     connection.execute(statement, [ids])
 
 
-def _union(table: str, columns: Mapping[str, str], stored: Mapping[str, str] | None) -> str:
+def _unmerged(table: str, columns: Mapping[str, str]) -> str:
     names = ", ".join(f'"{name}"' for name in columns)
     few = unpacked(columns, "rows")
-    tail = (
+    return (
         f"SELECT {names} FROM {SCHEMA}.{table} UNION ALL SELECT {names}"
         f" FROM (SELECT {few} FROM {SCHEMA}.few WHERE name = '{table}')"
     )
+
+
+def _merged(table: str, columns: Mapping[str, str], stored: Mapping[str, str] | None) -> str:
     if stored is None:
-        return tail
+        return f"SELECT * FROM {SCHEMA}.{table} WHERE false"
     # A database that could not be migrated yet, because it cannot be written, lacks columns.
     found = ", ".join(f'"{n}"' if n in stored else f'NULL AS "{n}"' for n in columns)
     condition = f" WHERE {_HIDDEN[table]}" if table in _HIDDEN else ""
-    return f"SELECT {found} FROM {ALIAS}.main.{table}{condition} UNION ALL {tail}"
+    return f"SELECT {found} FROM {ALIAS}.main.{table}{condition}"

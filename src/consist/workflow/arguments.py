@@ -157,13 +157,13 @@ class StepDefaults(msgspec.Struct, frozen=True, kw_only=True):
             render_name(label("name_template", name_template), StepContext(func_name=""))
         facet = None if step_facet is None else facet_source(step_facet)
         if facet is not None:
-            plain_mapping(facet, "step_facet")
+            plain_mapping(facet.values, "step_facet")
         return cls(
             cache_hydration=step_cache_hydration,
             cache_epoch=cache_epoch,
             name_template=name_template,
             tags=None if step_tags is None else tags_of(listed("step_tags", step_tags)),
-            facet=facet,
+            facet=step_facet,
         )
 
     def name_for(self, given: RunArguments, step: StepDefinition, context: StepContext) -> Any:
