@@ -36,6 +36,7 @@
     │   ├── RunAlreadyActive
     │   ├── NoDatabase
     │   ├── NoTracker
+    │   ├── PurgeRefused              a purge would remove what it must not
     │   ├── ReadOnlyTracker
     │   └── TrackerClosed
     ├── OutputError                   a step broke its own promise (RuntimeError)
@@ -52,7 +53,8 @@
         ├── StoreLocked
         ├── StoreUnwritable
         ├── StoreDamaged
-        └── StoreTooNew
+        ├── StoreTooNew
+        └── RunIdTaken                … by other runs, in the database that a shard goes into
 
     TimeLimitExceeded                 a step took too long (BaseException)
 
@@ -491,6 +493,17 @@ class NoTracker(RunStateError):
         return f"consist.{self.action} needs a tracker: none is active and none was passed"
 
 
+class PurgeRefused(RunStateError):
+    """A purge would remove what it must not."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"nothing was purged: {self.reason}"
+
+
 class ReadOnlyTracker(RunStateError):
     """The access mode of the tracker does not allow the call."""
 
@@ -689,3 +702,14 @@ class StoreTooNew(StoreError):
 
     def __str__(self) -> str:
         return f"{self.path} has format {self.found}; this library knows up to {self.known}"
+
+
+class RunIdTaken(StoreError):
+    """A shard holds runs whose ids other runs have in the database."""
+
+    def __init__(self, run_ids: tuple[str, ...]) -> None:
+        super().__init__(run_ids)
+        self.run_ids = run_ids
+
+    def __str__(self) -> str:
+        return f"other runs of this database have the ids {some_of(self.run_ids)}"

@@ -128,6 +128,14 @@ def is_guess(record: ArtifactRecord) -> bool:
 def gone(record: ArtifactRecord, *tried: str) -> FileGone:
     """Return the error for an artifact whose bytes are nowhere."""
     by = "" if record.run_id is None else f" (run {record.run_id!r})"
+    freed = record.meta.get("freed")
+    if isinstance(freed, dict):
+        return hint(
+            FileGone(record.key, tried),
+            f"garbage collection freed it on {str(freed.get('at'))[:10]}"  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]
+            f" (by {freed.get('by')}); run the step that made it again{by}, which took"  # pyright: ignore[reportUnknownMemberType]
+            f" {freed.get('seconds')} s",  # pyright: ignore[reportUnknownMemberType]
+        )
     return hint(
         FileGone(record.key, tried),
         f"was it moved or deleted? Run the step that made it again{by}",

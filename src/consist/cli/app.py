@@ -13,6 +13,7 @@ import typer
 from consist import __version__
 from consist.cli import (
     artifacts,
+    care,
     changes,
     comparison,
     lineage,
@@ -68,6 +69,8 @@ app.command()(validate.validate)
 app.command()(points.run_point)
 app.command()(changes.annotate)
 app.command()(changes.invalidate)
+app.command()(care.gc)
+app.command()(care.verify)
 db.command()(changes.fix_status)
 app.add_typer(db)
 app.command()(prompt.shell)

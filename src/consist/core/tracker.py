@@ -46,6 +46,14 @@ if TYPE_CHECKING:
     from consist.comparison import compare as comparison
     from consist.hot import ingest as hot
     from consist.maintenance import changes
+    from consist.maintenance import collect as collect_
+    from consist.maintenance import copies as copies_
+    from consist.maintenance import doctor as doctor_
+    from consist.maintenance import inspect as inspect_
+    from consist.maintenance import purge as purge_
+    from consist.maintenance import rebuild as rebuild_
+    from consist.maintenance import shards as shards_
+    from consist.maintenance import verify as verify_
     from consist.models.run import ConsistRecord, Run
     from consist.query import artifacts as find_artifacts_
     from consist.query import ask, config_bundle, diff, environment, facets, related, runset
@@ -75,6 +83,14 @@ else:
     hot = LazyRoom("consist.hot.ingest")
     changes = LazyRoom("consist.maintenance.changes")
     comparison = LazyRoom("consist.comparison.compare")
+    collect_ = LazyRoom("consist.maintenance.collect")
+    copies_ = LazyRoom("consist.maintenance.copies")
+    doctor_ = LazyRoom("consist.maintenance.doctor")
+    inspect_ = LazyRoom("consist.maintenance.inspect")
+    purge_ = LazyRoom("consist.maintenance.purge")
+    rebuild_ = LazyRoom("consist.maintenance.rebuild")
+    shards_ = LazyRoom("consist.maintenance.shards")
+    verify_ = LazyRoom("consist.maintenance.verify")
 
 __all__ = ["Tracker"]
 
@@ -301,6 +317,19 @@ run_subdir_fn, allow_external_paths, code_identity
     annotate = changes.annotate
     invalidate = changes.invalidate
     fix_status = changes.fix_status
+    # ------------------------------------------------------------ keep healthy
+
+    inspect_db = inspect_.inspect_db
+    doctor_db = doctor_.doctor_db
+    snapshot_db = copies_.snapshot_db
+    compact_db = copies_.compact_db
+    rebuild_db = rebuild_.rebuild_db
+    export_db = shards_.export_db
+    merge_db = shards_.merge_db
+    purge_db = purge_.purge_db
+    collect_garbage = collect_.collect_garbage
+    verify = verify_.verify
+    validate = verify_.validate
 
     # ------------------------------------------------------------ facts
 

@@ -18,10 +18,11 @@ from consist.query.indexed import index_spec, indexed
 from consist.query.meant import meant_run_id
 from consist.query.newest import conditions_of, newest_runs
 from consist.store.claims import attempt_id, split_attempt
-from consist.store.snapshots import read_snapshot
+from consist.store.snapshots import first_snapshot, read_snapshot
 from consist.types import IndexBySpec
 
 if TYPE_CHECKING:
+    from consist.models.record import RunDocument
     from consist.workspace import Workspace
 
 __all__ = [
@@ -391,14 +392,21 @@ def get_run_record(
         If there is none.
     """
     run = get_run(ws, run_id)
-    recorded = _latest_snapshot(ws, run_id) if run is None else run.id
-    run_dir = ws.run_dir if run is None else run.meta.get("_physical_run_dir", ws.run_dir)
     try:
-        return ConsistRecord(read_snapshot(run_dir, recorded), ws.path_of)
+        return ConsistRecord(_snapshot_of(ws, run_id, run), ws.path_of)
     except SnapshotMissing:
         if allow_missing:
             return None
         raise
+
+
+def _snapshot_of(ws: Workspace, run_id: str, run: Run | None) -> RunDocument:
+    """Read a snapshot where the run was done, or else from the run folder of this tracker."""
+    if run is None:
+        return read_snapshot(ws.run_dir, _latest_snapshot(ws, run_id))
+    folder = run.meta.get("_physical_run_dir", ws.run_dir)
+    found = first_snapshot((str(folder), str(ws.run_dir)), run.id, run.uid)
+    return found or read_snapshot(folder, run.id)
 
 
 def _latest_snapshot(ws: Workspace, run_id: str) -> str:

@@ -35,7 +35,7 @@ STORAGE_VERSION = "v1.5.0"
 """Written so that clients from DuckDB 1.5 on can open the file."""
 BLOCK_SIZE = 65_536
 """A quarter of the default: an empty store takes 0.7 MB instead of 2.9, small merges write less."""
-_OPTIONS = f"STORAGE_VERSION '{STORAGE_VERSION}', BLOCK_SIZE {BLOCK_SIZE}"
+STORAGE = f"STORAGE_VERSION '{STORAGE_VERSION}', BLOCK_SIZE {BLOCK_SIZE}"
 
 WRITER_MEMORY = "128MB"
 """What a merge takes at most, unless single rows need more; rows of any number pass through it."""
@@ -226,7 +226,7 @@ class Database:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.unlink(missing_ok=True)  # DuckDB takes an empty file for a broken one
-            self._run(f"ATTACH {_literal(temporary)} AS consist_new ({_OPTIONS})")
+            self._run(f"ATTACH {_literal(temporary)} AS consist_new ({STORAGE})")
             self._run("DETACH consist_new")
             publish(temporary, str(self.path), exclusive=True)
         except FileExistsError:

@@ -29,7 +29,7 @@ from consist.store.orphans import Ending, Orphans
 from consist.store.purging import keep_away, purge, write_list
 from consist.store.refill import missing_packages, newer_snapshots
 from consist.store.schema import Columns, insert_rows, table_columns
-from consist.store.storing import prepare, without_purged
+from consist.store.storing import Batch, prepare, without_purged
 from consist.store.tail import stored_positions
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ logger = logging.getLogger("consist.store")
 _BATCH = 5_000
 _ROUNDS = 3
 _KEEP_ON_NETWORK = 600.0
+WORK_MEMORY = "1GB"
+"""What upkeep takes at most, unless single rows need more."""
 
 
 class Merger:
@@ -105,12 +107,34 @@ class Merger:
         """
         return self._merge_once(wait, record)
 
+    def work(self, wait: float, work: Callable[[Session], None]) -> bool:
+        """Merge, then do something else while the database is still ours.
+
+        Parameters
+        ----------
+        wait : float
+            Seconds to wait for the database file.
+        work : callable
+            Gets the session; what it raises comes out here, once the file is let go.
+
+        Returns
+        -------
+        bool
+            Whether the database could be had; if not, nothing was done.
+        """
+        return self._merge_once(wait, work=work)
+
     def migrate(self, connection: DuckDBPyConnection) -> None:
         """Bring the attached database to the current schema."""
         if migrate(connection, ALIAS, str(self.database.path)) or not self.columns:
             self.columns = table_columns(connection, ALIAS)
 
-    def _merge_once(self, wait: float, record: Callable[[], None] | None = None) -> bool:
+    def _merge_once(
+        self,
+        wait: float,
+        record: Callable[[], None] | None = None,
+        work: Callable[[Session], None] | None = None,
+    ) -> bool:
         deadline = time.monotonic() + wait
         with self.database.alone(wait) as alone:
             if not alone:
@@ -121,14 +145,26 @@ class Merger:
                     return False
                 if record is not None:
                     record()
-                session = _Session(self, connection)
+                session = Session(self, connection)
                 session.run()
-            session.settle()
+                if work is not None:
+                    work(session)
+            session.end()
         return True
 
 
-class _Session:
-    """One merge, while the database is attached for writing."""
+class Session:
+    """One merge, while the database is attached for writing.
+
+    Attributes
+    ----------
+    connection : DuckDBPyConnection
+        Has the database attached.
+    known : StoredKeys
+        What its tables hold.
+    afterwards : callable or None
+        Called when the file is whole and detached, and everybody else is still kept away.
+    """
 
     def __init__(self, merger: Merger, connection: DuckDBPyConnection) -> None:
         self.merger, self.connection = merger, connection
@@ -140,8 +176,10 @@ class _Session:
         self.ended: dict[str, Ending] = {}
         self.bumped = False
         self.unlimited = False
+        self.afterwards: Callable[[], None] | None = None
 
     def run(self) -> None:
+        """Store what the journals hold."""
         self.merger.migrate(self.connection)
         self._belong()
         self.known = StoredKeys(self.connection, ALIAS)
@@ -165,6 +203,20 @@ class _Session:
         finally:
             for descriptor in taken.values():
                 locks.close_guarded(descriptor)
+
+    # ------------------------------------------------------------ other work
+
+    @contextmanager
+    def changing(self) -> Generator[None]:
+        """Change the database in one transaction, by what no journal tells of."""
+        with self._transaction():
+            yield
+        self.needs_asking, self.covered = True, False
+
+    def allow_memory(self) -> None:
+        """Let work that somebody waits for have more memory and threads than a merge gets."""
+        self.connection.execute("RESET threads")
+        self.connection.execute(f"SET memory_limit = '{WORK_MEMORY}'")
 
     # ------------------------------------------------------------ belonging
 
@@ -296,6 +348,11 @@ class _Session:
         if purge(self.connection, ALIAS, events):
             self.known.grown("consist_purged")
         batch = prepare(without_purged(events, self.known.purged), self.known)
+        self.store(batch)
+        return batch.settled
+
+    def store(self, batch: Batch) -> None:
+        """Store what was prepared, in the transaction of the caller."""
         self._delete("run", "rowid", [run.row for run in batch.replaced])
         self._delete("run_extra", "run_id", batch.extras)
         self._delete("artifact", "id", batch.updated)
@@ -305,7 +362,6 @@ class _Session:
         if batch.rows.changes:
             self.known.grown("run_change")
         self.rows.store(batch.settled)
-        return batch.settled
 
     def _delete(self, table: str, column: str, values: list[Any]) -> None:
         if values:
@@ -394,6 +450,12 @@ class _Session:
                     pass
 
     # ------------------------------------------------------------ afterwards
+
+    def end(self) -> None:
+        """Do what waits for the file to be whole, and leave everything as the next one needs it."""
+        if self.afterwards is not None:
+            self.afterwards()
+        self.settle()
 
     def settle(self) -> None:
         """Once the file is detached and checkpointed: index, stamp, and empty ``merged/``."""
