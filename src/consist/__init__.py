@@ -18,7 +18,7 @@ _HOMES = {
         " get_artifact get_run history ingest load load_df"
         " load_relation log_artifact log_artifacts log_dataframe log_input log_meta"
         " log_output output_dir output_path register_artifact_facet_parser"
-        " run run_query scenario set_current_tracker"
+        " run run_query run_set scenario set_current_tracker"
         " start_run trace use_tracker"
     ),
     "consist.artifacts": "RelationConnectionLeakWarning active_relation_count",
@@ -31,6 +31,9 @@ _HOMES = {
     "consist.models.result": "RunArtifacts RunResult",
     "consist.models.run": "ConsistRecord Run RunArtifactLink",
     "consist.query.pivot": "pivot_facets",
+    "consist.query.aligned": "AlignedPair",
+    "consist.query.lineage_graph": "Lineage",
+    "consist.query.runset": "RunSet",
     "consist.runs.context": "RunContext",
     "consist.runs.outputs": "OutputCapture",
     "consist.active": "ActiveRunCacheOptions",
@@ -81,6 +84,7 @@ if TYPE_CHECKING:
     from consist.api import register_artifact_facet_parser as register_artifact_facet_parser
     from consist.api import run as run
     from consist.api import run_query as run_query
+    from consist.api import run_set as run_set
     from consist.api import scenario as scenario
     from consist.api import set_current_tracker as set_current_tracker
     from consist.api import start_run as start_run
@@ -105,7 +109,10 @@ if TYPE_CHECKING:
     from consist.noop import NoopArtifact as NoopArtifact
     from consist.noop import NoopTracker as NoopTracker
     from consist.noop import create_tracker as create_tracker
+    from consist.query.aligned import AlignedPair as AlignedPair
+    from consist.query.lineage_graph import Lineage as Lineage
     from consist.query.pivot import pivot_facets as pivot_facets
+    from consist.query.runset import RunSet as RunSet
     from consist.runs.context import RunContext as RunContext
     from consist.runs.outputs import OutputCapture as OutputCapture
     from consist.step import StepContext as StepContext

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from consist.models.result import RunResult
     from consist.models.run import ConsistRecord, Run
     from consist.query import artifacts as find_artifacts_
-    from consist.query import ask
+    from consist.query import ask, runset
     from consist.query import history as history_
     from consist.query import runs as find_runs_
     from consist.runs import explain as _explain
@@ -48,6 +48,7 @@ else:
     history_ = LazyRoom("consist.query.history")
     find_artifacts_ = LazyRoom("consist.query.artifacts")
     ask = LazyRoom("consist.query.ask")
+    runset = LazyRoom("consist.query.runset")
     _explain = LazyRoom("consist.runs.explain")
     hot = LazyRoom("consist.hot.ingest")
 
@@ -302,6 +303,7 @@ def find_runs(*, tracker: Tracker | None = None, **filters: Any) -> Any:
 
 
 find_latest_run = on_current(find_runs_.find_latest_run)
+run_set = on_current(runset.run_set)
 history = on_current(history_.history)
 get_artifact = on_current(find_artifacts_.get_artifact)
 find_matching_run = on_current(find_runs_.find_matching_run)

@@ -10,6 +10,8 @@
     │   ├── InvalidRunId              a run id cannot be recorded
     │   ├── AmbiguousOutput           one output was asked for, several exist
     │   ├── NoSingleMatch             exactly one run was asked for
+    │   ├── UnknownField              runs have no such column, nor facets such a key
+    │   ├── AmbiguousAlignment        several runs of one side have the same value
     │   └── PathEscape                a path leaves the folder it belongs to
     ├── WrongType                     an argument of a type nobody accepts (TypeError)
     │   └── UnhashableValue           a config value that identity cannot digest
@@ -18,6 +20,7 @@
     │   └── CodeDiffers               a worker has loaded other code than its driver
     ├── InputMissing                  an input is not there (FileNotFoundError)
     ├── FileGone                      recorded bytes are not there (FileNotFoundError)
+    ├── BundleMissing                 a run has no config of a role (FileNotFoundError)
     ├── SnapshotMissing               a run left no snapshot here (FileNotFoundError)
     ├── ArtifactChanged               recorded bytes are no longer what they were (ValueError)
     │   └── InputChanged              … and a run was to use them
@@ -25,6 +28,7 @@
     ├── HashMismatch                  a stated content hash is wrong (ValueError)
     ├── UnsupportedFormat             no driver can do what was asked (ValueError)
     ├── UnknownKey                    nothing is stored under this key (KeyError)
+    │   ├── NotRecorded               … nor is it a run or a recorded file
     │   └── UnknownInput              … nor is it a file (InputMissing as well)
     ├── RunStateError                 not possible in the present state (RuntimeError)
     │   ├── NoActiveRun
@@ -185,6 +189,31 @@ class NoSingleMatch(UsageError):
         return f"{count} found for {self.filters or 'no filters'}"
 
 
+class UnknownField(UsageError):
+    """A name is neither a column of runs nor a key of their facets."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.name!r} is neither a column of runs nor a key of the facet of any of these"
+
+
+class AmbiguousAlignment(UsageError):
+    """Several runs of one side have the value that two sets are aligned on."""
+
+    def __init__(self, side: str, on: str, value: object, run_ids: tuple[str, ...]) -> None:
+        super().__init__(side, on, value, run_ids)
+        self.side, self.on, self.value, self.run_ids = side, on, value, run_ids
+
+    def __str__(self) -> str:
+        return (
+            f"cannot align: {len(self.run_ids)} runs of {self.side} have {self.on}={self.value!r}:"
+            f" {some_of(self.run_ids)}"
+        )
+
+
 class PathEscape(UsageError):
     """A path leaves the folder it belongs to."""
 
@@ -264,6 +293,18 @@ class FileGone(ConsistError, FileNotFoundError):
 
     def __str__(self) -> str:
         return f"no file for artifact {self.key!r} at {', '.join(self.tried)}"
+
+
+class BundleMissing(ConsistError, FileNotFoundError):
+    """No artifact of a run is a config of the role that was asked for."""
+
+    def __init__(self, run_id: str, role: str, adapter: str | None = None) -> None:
+        super().__init__(run_id, role, adapter)
+        self.run_id, self.role, self.adapter = run_id, role, adapter
+
+    def __str__(self) -> str:
+        by = "" if self.adapter is None else f" by adapter {self.adapter!r}"
+        return f"no artifact of run {self.run_id!r} is a config of role {self.role!r}{by}"
 
 
 class SnapshotMissing(ConsistError, FileNotFoundError):
@@ -357,6 +398,17 @@ class UnknownKey(ConsistError, KeyError):
     def __str__(self) -> str:
         known = some_of(self.known) or "none"
         return f"no {self.key!r} in {self.where}; known keys: {known}"
+
+
+class NotRecorded(UnknownKey):
+    """Nothing is recorded by this name."""
+
+    def __init__(self, key: str) -> None:
+        Exception.__init__(self, key)
+        self.key, self.where, self.known = key, "the database", ()
+
+    def __str__(self) -> str:
+        return f"nothing is recorded by the name {self.key!r}"
 
 
 class UnknownInput(InputMissing, UnknownKey):

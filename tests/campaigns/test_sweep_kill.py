@@ -120,9 +120,20 @@ def test_a_killed_worker_ends_the_sweep_and_loses_nothing(tmp_path: Path, kind: 
     check_the_rest(tmp_path, kind, 60)
 
 
-@pytest.mark.parametrize("whom", ["driver", "group"])
 @pytest.mark.parametrize(
-    "kind", ["inline", "thread", "fork", pytest.param("dask", marks=pytest.mark.slow)]
+    ("kind", "whom"),
+    [
+        ("inline", "driver"),
+        ("thread", "group"),
+        ("fork", "driver"),
+        *(
+            pytest.param(kind, whom, marks=pytest.mark.slow)
+            for kind, whom in (
+                *(("inline", "group"), ("thread", "driver"), ("fork", "group")),
+                *(("dask", "driver"), ("dask", "group")),
+            )
+        ),
+    ],
 )
 def test_ctrl_c_cancels_what_was_not_begun(tmp_path: Path, kind: str, whom: str) -> None:
     if kind == "dask" and whom == "group":

@@ -45,8 +45,9 @@ if TYPE_CHECKING:
     from consist.hot import ingest as hot
     from consist.models.run import ConsistRecord, Run
     from consist.query import artifacts as find_artifacts_
-    from consist.query import ask, facets, lineage, related
+    from consist.query import ask, config_bundle, diff, facets, related, runset
     from consist.query import history as history_
+    from consist.query import lineage as lineage_
     from consist.query import runs as find_runs_
     from consist.runs import explain as _explain
     from consist.runs import trace as _trace
@@ -59,10 +60,13 @@ else:
     find_runs_ = LazyRoom("consist.query.runs")
     history_ = LazyRoom("consist.query.history")
     find_artifacts_ = LazyRoom("consist.query.artifacts")
-    lineage = LazyRoom("consist.query.lineage")
+    lineage_ = LazyRoom("consist.query.lineage")
     ask = LazyRoom("consist.query.ask")
     facets = LazyRoom("consist.query.facets")
     related = LazyRoom("consist.query.related")
+    runset = LazyRoom("consist.query.runset")
+    diff = LazyRoom("consist.query.diff")
+    config_bundle = LazyRoom("consist.query.config_bundle")
     hybrid = LazyRoom("consist.views.hybrid")
     hot = LazyRoom("consist.hot.ingest")
 
@@ -248,6 +252,8 @@ run_subdir_fn, allow_external_paths, code_identity
     find_runs = find_runs_.find_runs
     find_latest_run = find_runs_.find_latest_run
     get_latest_run_id = find_runs_.get_latest_run_id
+    run_set = runset.run_set
+    diff_runs = diff.diff_runs
     find_matching_run = find_runs_.find_matching_run
     find_matching_runs = find_runs_.find_matching_runs
     find_recent_completed_runs_for_model = find_runs_.find_recent_completed_runs_for_model
@@ -272,9 +278,11 @@ run_subdir_fn, allow_external_paths, code_identity
     get_run_inputs = find_artifacts_.get_run_inputs
     get_run_outputs = find_artifacts_.get_run_outputs
     get_run_artifact = find_artifacts_.get_run_artifact
+    get_config_bundle = config_bundle.get_config_bundle
     resolve_historical_path = find_artifacts_.resolve_historical_path
-    get_artifact_lineage = lineage.get_artifact_lineage
-    print_lineage = lineage.print_lineage
+    lineage = lineage_.lineage
+    get_artifact_lineage = lineage_.get_artifact_lineage
+    print_lineage = lineage_.print_lineage
     run_query = ask.run_query
     db_session = ask.db_session
     create_view = hybrid.create_view

@@ -13,7 +13,14 @@ from pydantic import PrivateAttr
 from sqlalchemy import JSON
 from sqlmodel import Field
 
-from consist.models.base import ConsistModel, UTCDateTime, UUIDText, instance_of
+from consist.models.base import (
+    ConsistModel,
+    UTCDateTime,
+    UUIDText,
+    fields_of,
+    instance_of,
+    said,
+)
 from consist.models.record import ArtifactRecord
 
 __all__ = ["Artifact", "ArtifactContent"]
@@ -109,6 +116,22 @@ class Artifact(ConsistModel, table=True):
         """Count in identities by content, or by location where no digest is known."""
         return self.hash or (self.root, self.container_uri, self.table_path, self.array_path)
 
+    def __repr__(self) -> str:
+        names = ("key", "driver", "container_uri", "table_path", "array_path", "run_id", "id")
+        return said("Artifact", fields_of(self), *names)
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        from consist.models import html
+
+        known = fields_of(self)
+        return html.block(
+            f"Artifact {known.get('key', '')}",
+            html.facts({label: known.get(name) for name, label in _SHOWN.items()}),
+            html.folded("metadata", html.facts(known["meta"])) if known.get("meta") else "",
+        )
+
     @property
     def resolver(self) -> Resolver | None:
         """What finds :attr:`path`; a tracker's own rule as long as it made the artifact."""
@@ -130,6 +153,18 @@ class Artifact(ConsistModel, table=True):
             return self.resolver(self.to_record())
         uri = self.container_uri
         return Path(self.root, uri[2:]) if uri.startswith("./") and self.root else Path(uri)
+
+
+_SHOWN = {
+    "driver": "format",
+    "container_uri": "location",
+    "table_path": "table",
+    "array_path": "array",
+    "run_id": "made by",
+    "hash": "content",
+    "created_at": "recorded",
+    "id": "id",
+}
 
 
 class ArtifactContent(ConsistModel, table=True):

@@ -5,6 +5,7 @@ Users' SQLModel classes live in ``SQLModel.metadata``; ours must not be created 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -35,6 +36,22 @@ def instance_of(model: type[E], values: dict[str, Any]) -> E:
         object.__setattr__(instance, name, value() if callable(value) else value)
     object.__setattr__(instance, "__pydantic_fields_set__", set(values))
     return instance
+
+
+def fields_of(entity: ConsistModel) -> dict[str, Any]:
+    """Return the loaded fields of an entity by name; looking never asks a database."""
+    return {name: value for name, value in vars(entity).items() if not name.startswith("_")}
+
+
+def said(kind: str, known: Mapping[str, Any], *names: str) -> str:
+    """Return an object as one line: of these fields, those that are known."""
+    shown = ((name, known.get(name)) for name in names)
+    facts = (f"{name}={_plain(value)!r}" for name, value in shown if value is not None)
+    return f"{kind}({', '.join(facts)})"
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, UUID) else value
 
 
 _PYDANTIC_STATE: dict[str, Any] = {"__pydantic_extra__": None, "__pydantic_private__": dict}

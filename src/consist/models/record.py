@@ -23,6 +23,12 @@ FORMAT_VERSION = 1
 EXPLANATION = "cache_miss_explanation"
 """Where the metadata of an executed run says why it was no hit."""
 
+INVALIDATED = "invalidated"
+"""Where the metadata of a run says who let it never be given back again, and why."""
+
+STATUS_FIXED = "status_fixed"
+"""Where the metadata of a run says who corrected its status, and what it was before."""
+
 Raw = msgspec.Raw
 NULL = msgspec.Raw(b"null")
 """JSON null, embedded where a document has no such part."""
@@ -131,6 +137,43 @@ class ProcessRecord(msgspec.Struct, frozen=True):
     started: float
 
 
+class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that was said of a run after it was recorded; see ``models.changes``.
+
+    Attributes
+    ----------
+    id : str
+        Random, so that a change enters once however often it is met.
+    at : datetime.datetime
+        When it was said; of two that contradict each other, the later counts.
+    by : str or None
+        Who said it: ``user@host``.
+    tags, untagged : tuple of str
+        Labels that the run has from then on, and labels that it loses.
+    note : str or None
+        A remark.
+    invalid : bool
+        Whether the run may never be given back again.
+    status : str or None
+        How the run ended, corrected by hand.
+    reason : str or None
+        Why it is invalid or has another status.
+    news : dict
+        Metadata of its artifacts, by artifact id.
+    """
+
+    id: str
+    at: datetime
+    by: str | None = None
+    tags: tuple[str, ...] = ()
+    untagged: tuple[str, ...] = ()
+    note: str | None = None
+    invalid: bool = False
+    status: str | None = None
+    reason: str | None = None
+    news: dict[str, dict[str, Any]] = {}
+
+
 class Extra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the documented snapshot has no place for.
 
@@ -164,6 +207,11 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         What the identity of the code was made of: label → digest. A hit has those of its source.
     binding : dict or None
         How each input reached the function, by parameter; ``None`` where that was not recorded.
+    changes : tuple of Change
+        What was said of the run afterwards. Its row, and the metadata of its artifacts, are as
+        they follow from that.
+    environment : msgspec.Raw
+        Where the run was done, encoded once per process; JSON null where that was not recorded.
     """
 
     content_signature: str | None = None
@@ -180,6 +228,8 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     news: dict[str, dict[str, Any]] = {}
     code_parts: dict[str, str] = {}
     binding: dict[str, str] | None = None
+    changes: tuple[Change, ...] = ()
+    environment: msgspec.Raw = NULL
 
 
 class RunDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,6 +257,8 @@ class RunDocument(msgspec.Struct, frozen=True, kw_only=True):
             and run.signature is not None
             and self.extra.reusable
             and not self.is_hit
+            and INVALIDATED not in run.meta
+            and STATUS_FIXED not in run.meta
         )
 
 
@@ -291,8 +343,53 @@ class IngestEvent(msgspec.Struct, frozen=True, tag="ingest", tag_field="kind", k
     at: datetime
 
 
-Event: TypeAlias = RunEvent | LogEvent | RowEvent | IngestEvent
-EVENTS = (RunEvent, LogEvent, RowEvent, IngestEvent)
+class ChangeEvent(msgspec.Struct, frozen=True, tag="change", tag_field="kind", omit_defaults=True):
+    """Something was said of a run after it was recorded.
+
+    ``run_dir`` is the run folder that its snapshot lies in, where that is known.
+    """
+
+    uid: str
+    run_id: str
+    change: Change
+    run_dir: str | None = None
+
+
+class PurgeEvent(msgspec.Struct, frozen=True, tag="purge", tag_field="kind", kw_only=True):
+    """Runs were removed from the record, and nothing brings them back.
+
+    Attributes
+    ----------
+    runs : dict
+        Recorded ids of the runs, by internal id.
+    artifacts : tuple of str
+        Ids of artifacts that go with them, unless another run turns out to use them.
+    rows : bool
+        Whether rows that were ingested from these artifacts go as well.
+    at, by
+        When, and by whom.
+    """
+
+    runs: dict[str, str]
+    artifacts: tuple[str, ...] = ()
+    rows: bool = False
+    at: datetime
+    by: str | None = None
+
+
+class PackagesEvent(msgspec.Struct, frozen=True, tag="packages", tag_field="kind"):
+    """The packages of an environment, stored once under the digest that runs name."""
+
+    id: str
+    packages: dict[str, str]
+    at: datetime
+
+
+RunBound: TypeAlias = RunEvent | LogEvent | RowEvent | IngestEvent | ChangeEvent
+"""What is about one run."""
+
+Event: TypeAlias = RunBound | PurgeEvent | PackagesEvent
+EVENTS = (RunEvent, LogEvent, RowEvent, IngestEvent, ChangeEvent, PurgeEvent, PackagesEvent)
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
 _document_decoder = msgspec.json.Decoder(RunDocument)

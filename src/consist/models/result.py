@@ -57,6 +57,22 @@ class RunResult:
         keys = ", ".join(record.key for record in self._outputs)
         return f"RunResult(run_id={self.run_id!r}, cache_hit={self.cache_hit}, outputs=[{keys}])"
 
+    def _repr_html_(self) -> str:
+        from consist.models import html
+
+        run = self._run
+        facts = {
+            "model": run.model_name,
+            "status": run.status,
+            "year": run.year,
+            "iteration": run.iteration,
+            "from the cache": f"yes, of {run.meta.get('cache_source')}" if self.cache_hit else "no",
+            "value": None if self.value is None else type(self.value).__name__,
+        }
+        outputs = [(each.key, each.driver, each.container_uri) for each in self._outputs]
+        listed = html.table(("output", "format", "location"), outputs) if outputs else ""
+        return html.block(f"Result of run {run.id}", html.facts(facts), listed)
+
     @property
     def run_id(self) -> str:
         """The id of the run."""
@@ -137,7 +153,7 @@ def _by_key() -> dict[str, Artifact]:
     return {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunArtifacts:
     """Artifacts of one run by key.
 
@@ -149,3 +165,19 @@ class RunArtifacts:
 
     inputs: dict[str, Artifact] = field(default_factory=_by_key)
     outputs: dict[str, Artifact] = field(default_factory=_by_key)
+
+    def __repr__(self) -> str:
+        return f"RunArtifacts(inputs={[*self.inputs]}, outputs={[*self.outputs]})"
+
+    def _repr_html_(self) -> str:
+        from consist.models import html
+
+        rows = [
+            (side, key, getattr(artifact, "driver", None), getattr(artifact, "container_uri", None))
+            for side, artifacts in (("input", self.inputs), ("output", self.outputs))
+            for key, artifact in artifacts.items()
+        ]
+        return html.block(
+            f"{len(self.inputs)} inputs, {len(self.outputs)} outputs",
+            html.table(("direction", "key", "format", "location"), rows) if rows else "",
+        )

@@ -12,10 +12,25 @@ from sqlalchemy import JSON
 from sqlmodel import Field
 
 from consist.models.artifact import Artifact, Resolver
-from consist.models.base import ConsistModel, UTCDateTime, UUIDText, instance_of
+from consist.models.base import (
+    ConsistModel,
+    UTCDateTime,
+    UUIDText,
+    fields_of,
+    instance_of,
+    said,
+)
 from consist.models.record import EXPLANATION, RunDocument, RunRecord
 
-__all__ = ["ConsistRecord", "Run", "RunArtifactLink", "RunBindingInvocation", "RunExtra"]
+__all__ = [
+    "ConsistRecord",
+    "PackageSet",
+    "Run",
+    "RunArtifactLink",
+    "RunBindingInvocation",
+    "RunChange",
+    "RunExtra",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -103,6 +118,21 @@ class Run(ConsistModel, table=True):
         values["tags"] = tuple(self.tags)
         return RunRecord(**values)
 
+    def __repr__(self) -> str:
+        return said("Run", fields_of(self), "id", "model_name", "status", "year", "iteration")
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        from consist.models import html
+
+        known = fields_of(self)
+        return html.block(
+            f"Run {known.get('id', '')}",
+            html.facts({label: known.get(name) for name, label in _SHOWN.items()}),
+            html.folded("metadata", html.facts(known["meta"])) if known.get("meta") else "",
+        )
+
     @property
     def duration_seconds(self) -> float | None:
         """Seconds from start to end, or ``None`` while the run is active."""
@@ -153,6 +183,21 @@ def _explanation(meta: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
+_SHOWN = {
+    "model_name": "model",
+    "status": "status",
+    "parent_run_id": "part of",
+    "description": "description",
+    "year": "year",
+    "iteration": "iteration",
+    "stage": "stage",
+    "phase": "phase",
+    "tags": "tags",
+    "started_at": "started",
+    "ended_at": "ended",
+    "signature": "signature",
+}
+
 _ADAPTER_META = (
     "config_adapter",
     "config_adapter_version",
@@ -168,6 +213,31 @@ class RunExtra(ConsistModel, table=True):
 
     run_id: str = Field(primary_key=True)
     extra: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+
+
+class RunChange(ConsistModel, table=True):
+    """Something that was said of a run after it was recorded; its row has what follows from it.
+
+    ``uid`` is the internal id of the run, ``author`` who said it.
+    """
+
+    __tablename__ = "run_change"  # pyright: ignore[reportAssignmentType]
+
+    id: str = Field(primary_key=True)
+    uid: str
+    created_at: datetime = Field(sa_type=UTCDateTime)
+    author: str | None = None
+    change: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+
+
+class PackageSet(ConsistModel, table=True):
+    """The installed packages of an environment, with their versions."""
+
+    __tablename__ = "package_set"  # pyright: ignore[reportAssignmentType]
+
+    id: str = Field(primary_key=True)
+    packages: dict[str, str] = Field(default_factory=dict, sa_type=JSON)
+    created_at: datetime = Field(sa_type=UTCDateTime)
 
 
 class RunArtifactLink(ConsistModel, table=True):

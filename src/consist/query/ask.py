@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import msgspec
 from sqlalchemy import CursorResult, MetaData, func, select
 from sqlalchemy.orm import class_mapper
 
@@ -152,6 +153,20 @@ def columns(model: type[ConsistModel]) -> Any:
     return cast("Any", model).__table__.c
 
 
+_FEW = 50
+
+
+def among(column: Any, values: Collection[str]) -> Any:
+    """Return the condition that a column has one of these texts.
+
+    However many they are, they travel as one parameter, so that statements stay small.
+    """
+    if len(values) <= _FEW:
+        return column.in_(values)
+    text = msgspec.json.encode([*values]).decode()
+    return column.in_(select(func.unnest(func.from_json(text, '["VARCHAR"]'))))
+
+
 @contextmanager
 def asking(ws: Workspace) -> Generator[Ask]:
     """Yield what answers statements, all of them from one state of the record."""
@@ -163,6 +178,13 @@ def fetch(ws: Workspace, statement: Any) -> list[Any]:
     """Return the rows of a statement."""
     with asking(ws) as ask:
         return ask(statement)
+
+
+def streamed(ws: Workspace, statement: Any) -> Iterator[Any]:
+    """Yield the rows of a statement that may have millions."""
+    with _engine(ws, "a question").connect() as connection:
+        for part in connection.execute(statement).partitions(10_000):
+            yield from part
 
 
 def fetch_all(ws: Workspace, model: type[M], statement: Any) -> list[M]:

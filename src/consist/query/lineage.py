@@ -1,4 +1,4 @@
-"""What made this: the runs and inputs behind an artifact."""
+"""What made this, and what came of it: the runs and artifacts around an artifact, run or file."""
 
 from __future__ import annotations
 
@@ -6,16 +6,167 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from consist.errors import UnknownKey
+from sqlalchemy import select
+
+from consist.errors import NotRecorded, UsageError, WrongType
 from consist.models.artifact import Artifact
-from consist.models.run import Run, RunArtifactLink
+from consist.models.run import Run
 from consist.query.artifacts import get_artifact
-from consist.query.ask import columns, entity, every, fetch, fetch_all
+from consist.query.ask import Ask, among, asking, columns, every, rows_as
+from consist.query.lineage_graph import Lineage
+from consist.query.lineage_root import Root, root_of
+from consist.query.lineage_text import artifact_line, branches
+from consist.query.lineage_walk import (
+    MADE,
+    STEP,
+    USED,
+    Link,
+    Start,
+    Walked,
+    of_artifact,
+    of_run,
+    walk_down,
+    walk_up,
+)
+from consist.types import PathLike, check_option
 
 if TYPE_CHECKING:
+    from consist.models.result import RunResult
     from consist.workspace import Workspace
 
 Node = dict[str, Any]
+
+DIRECTIONS = ("up", "down", "both")
+
+
+def lineage(
+    ws: Workspace,
+    artifact_or_run: Artifact | Run | RunResult | UUID | PathLike,
+    *,
+    direction: str = "up",
+    max_depth: int | None = None,
+) -> Lineage:
+    """Return what an artifact, run or file comes from, or what came of it.
+
+    Parameters
+    ----------
+    artifact_or_run : Artifact, Run, RunResult, UUID, str or path
+        What to look at. Text is tried as the id of an artifact, as a key, which means its latest
+        artifact, as the id of a run, and as a path. A path means what was recorded there: the
+        version whose bytes the file has, else the latest; else what has the same bytes elsewhere,
+        or the recorded folder that the file lies in.
+    direction : {"up", "down", "both"}, default "up"
+        To what it was made from, to what used it, or both ways.
+    max_depth : int, optional
+        How many generations of runs to look through; 0 returns only what was asked for.
+
+    Returns
+    -------
+    Lineage
+        Printed, it is a tree; :meth:`~Lineage.to_mermaid`, :meth:`~Lineage.to_dot` and
+        :meth:`~Lineage.to_dict` give other forms. A scenario stands for its steps, a run that was
+        given back from the cache for the run that executed.
+
+    Raises
+    ------
+    KeyError
+        If nothing of the kind was recorded.
+    RuntimeError
+        Without a database.
+    """
+    check_option("direction", direction, DIRECTIONS)
+    _check_depth(max_depth)
+    ws.check_database("lineage")
+    root = root_of(ws, artifact_or_run)
+    with asking(ws) as ask:
+        start, walked = _start(ws, ask, root)
+        for way, walk in (("up", walk_up), ("down", walk_down)):
+            if direction in {way, "both"}:
+                _add(walked, walk(ask, start, max_depth))
+        return _seen(ws, ask, root, walked, direction, max_depth)
+
+
+def _check_depth(max_depth: object) -> None:
+    if max_depth is None:
+        return
+    if not isinstance(max_depth, int) or isinstance(max_depth, bool):
+        raise WrongType(f"max_depth={max_depth!r} is not a whole number")
+    if max_depth < 0:
+        raise UsageError(f"max_depth={max_depth} is below zero")
+
+
+def _start(ws: Workspace, ask: Ask, root: Root) -> tuple[Start, Walked]:
+    """Return where to begin: at an artifact; or at a run, and at those that ran inside it."""
+    walked = Walked()
+    if isinstance(root.entity, Artifact):
+        link = _link_to(ask, root.entity)
+        walked.new_artifact(link.artifact)
+        return Start(link), walked
+    found = [root.entity]
+    walked.new_runs([root.entity.id])
+    level = found
+    while level:
+        inside = among(columns(Run).parent_run_id, [run.id for run in level])
+        statement = every(Run).where(inside).order_by(columns(Run).created_at, columns(Run).id)
+        steps = rows_as(ws, Run, ask(statement))
+        fresh = {*walked.new_runs(run.id for run in steps)}
+        level = [run for run in steps if run.id in fresh]
+        for run in level:
+            walked.link(of_run(str(run.parent_run_id)), of_run(run.id), STEP)
+        found += level
+    hits = ((run.id, run.meta.get("cache_source")) for run in found if run.meta.get("cache_hit"))
+    sources = tuple((hit, source) for hit, source in hits if isinstance(source, str))
+    return Start(None, tuple(walked.runs), sources), walked
+
+
+def _link_to(ask: Ask, artifact: Artifact) -> Link:
+    container, maker = artifact.parent_artifact_id, None
+    if container is not None:
+        whole = columns(Artifact)
+        rows = ask(select(whole.run_id).where(whole.id == container))
+        maker = rows[0][0] if rows else None
+        container = container if rows else None
+    name = None if container is None else str(container)
+    return Link("", str(artifact.id), artifact.run_id, name, maker)
+
+
+def _add(walked: Walked, more: Walked) -> None:
+    walked.artifacts |= more.artifacts
+    walked.runs |= more.runs
+    walked.edges |= more.edges
+
+
+def _seen(
+    ws: Workspace, ask: Ask, root: Root, walked: Walked, direction: str, max_depth: int | None
+) -> Lineage:
+    """Return what was walked by, as objects; an artifact that is gone leaves no edges."""
+    artifacts, runs = _entities(ws, ask, root, walked)
+    known = {*map(of_artifact, artifacts), *map(of_run, runs)}
+    kept = (edge for edge in walked.edges if edge.source in known and edge.target in known)
+    name = (of_artifact if isinstance(root.entity, Artifact) else of_run)(str(root.entity.id))
+    return Lineage(name, direction, max_depth, artifacts, runs, tuple(kept), root.file)
+
+
+def _entities(
+    ws: Workspace, ask: Ask, root: Root, walked: Walked
+) -> tuple[dict[str, Artifact], dict[str, Run | None]]:
+    wanted = among(columns(Artifact).id, walked.artifacts)
+    artifacts = {
+        str(each.id): each for each in rows_as(ws, Artifact, ask(every(Artifact).where(wanted)))
+    }
+    runs: dict[str, Run | None] = {}
+    if walked.runs:
+        rows = rows_as(ws, Run, ask(every(Run).where(among(columns(Run).id, walked.runs))))
+        runs.update((run.id, run) for run in rows)
+    own: dict[str, Any] = artifacts if isinstance(root.entity, Artifact) else runs
+    own.setdefault(str(root.entity.id), root.entity)
+    return (
+        {each: artifacts[each] for each in walked.artifacts if each in artifacts},
+        {each: runs.get(each) for each in walked.runs},
+    )
+
+
+# ---------------------------------------------------------------- as a tree of dicts
 
 
 def get_artifact_lineage(
@@ -34,90 +185,86 @@ def get_artifact_lineage(
     -------
     dict or None
         ``{"artifact": Artifact, "producing_run": None or {"run": Run, "inputs": [nodes]}}``;
-        ``None`` if there is no such artifact. An artifact that several runs used is one node.
+        ``None`` if there is no such artifact. An artifact that several runs used is one node. An
+        artifact that, in the end, would come from itself is a leaf there.
+
+    See Also
+    --------
+    lineage : The same as a graph, to be drawn, followed downwards, and asked for by a file.
     """
+    _check_depth(max_depth)
     artifact = get_artifact(ws, artifact_key_or_id)
-    if artifact is None:
-        return None
-    nodes: dict[UUID, Node] = {}
-    root = _node(nodes, artifact)
-    level, depth = [artifact], 0
-    while level and (max_depth is None or depth < max_depth):
-        level, depth = _grow(ws, nodes, level), depth + 1
-    return root
+    return None if artifact is None else _tree(lineage(ws, artifact, max_depth=max_depth))
 
 
-def _node(nodes: dict[UUID, Node], artifact: Artifact) -> Node:
-    return nodes.setdefault(artifact.id, {"artifact": artifact, "producing_run": None})
-
-
-def _grow(ws: Workspace, nodes: dict[UUID, Node], level: list[Artifact]) -> list[Artifact]:
-    """Attach the producing runs of a level, and return the inputs that are new."""
-    run_ids = {artifact.run_id for artifact in level if artifact.run_id is not None}
-    if not run_ids:
-        return []
-    found = fetch_all(ws, Run, every(Run).where(columns(Run).id.in_(run_ids)))
-    runs: dict[str, Run] = {run.id: run for run in found}
-    inputs = _inputs_of(ws, run_ids)
-    fresh: list[Artifact] = []
-    for artifact in level:
-        if artifact.run_id is None or artifact.run_id not in runs:
+def _tree(graph: Lineage) -> Node:
+    """Return a graph as nested nodes, each made once, after those below it."""
+    nodes: dict[str, Node] = {}
+    made: dict[str, Node] = {}
+    opened: set[str] = set()
+    stack = [graph.root]
+    while stack:
+        name = stack[-1]
+        if name in nodes:
+            stack.pop()
             continue
-        used = inputs.get(artifact.run_id, [])
-        fresh += [other for other in used if other.id not in nodes]
-        children = [_node(nodes, other) for other in used]
-        nodes[artifact.id]["producing_run"] = {"run": runs[artifact.run_id], "inputs": children}
-    return list({artifact.id: artifact for artifact in fresh}.values())
+        inputs = _inputs(graph, name)
+        if name not in opened:
+            opened.add(name)
+            missing = [each for each in inputs if each not in nodes and each not in opened]
+            if missing:
+                stack += reversed(missing)
+                continue
+        stack.pop()
+        nodes[name] = _node(graph, name, inputs, nodes, made)
+    return nodes[graph.root]
 
 
-def _inputs_of(ws: Workspace, run_ids: set[str]) -> dict[str, list[Artifact]]:
-    link, artifact = columns(RunArtifactLink), columns(Artifact)
-    rows = fetch(
-        ws,
-        every(Artifact, link.run_id)
-        .join(RunArtifactLink, link.artifact_id == artifact.id)
-        .where(link.run_id.in_(run_ids), link.direction == "input")
-        .order_by(artifact.key),
-    )
-    inputs: dict[str, list[Artifact]] = {}
-    names = artifact.keys()
-    for *values, owner in rows:
-        used = entity(ws, Artifact, dict(zip(names, values, strict=True)))
-        inputs.setdefault(owner, []).append(used)
-    return inputs
+def _node(
+    graph: Lineage, name: str, inputs: list[str], nodes: dict[str, Node], made: dict[str, Node]
+) -> Node:
+    maker = _maker(graph, name)
+    run = None if maker is None else graph.runs[maker]
+    artifact = graph.artifacts[name.partition(":")[2]]
+    if run is None:
+        return {"artifact": artifact, "producing_run": None}
+    if run.id not in made:
+        below = [nodes.get(each) or _leaf(graph, each) for each in inputs]
+        made[run.id] = {"run": run, "inputs": below}
+    return {"artifact": artifact, "producing_run": made[run.id]}
+
+
+def _leaf(graph: Lineage, name: str) -> Node:
+    return {"artifact": graph.artifacts[name.partition(":")[2]], "producing_run": None}
+
+
+def _maker(graph: Lineage, name: str) -> str | None:
+    made = [edge.source for edge in graph.into[name] if edge.kind == MADE]
+    return made[0].partition(":")[2] if made else None
+
+
+def _inputs(graph: Lineage, name: str) -> list[str]:
+    maker = _maker(graph, name)
+    if maker is None or graph.runs[maker] is None:
+        return []
+    return [edge.source for edge in graph.into[of_run(maker)] if edge.kind == USED]
 
 
 # ---------------------------------------------------------------- text
 
 
 def lineage_lines(tree: Node, *, show_run_ids: bool = False) -> Iterator[str]:
-    """Yield a lineage tree as lines of text; what was shown before is only named again."""
-    shown: set[UUID] = set()
-    stack: list[tuple[Node, str, str]] = [(tree, "", "")]
-    while stack:
-        node, lead, below = stack.pop()
-        artifact, made = node["artifact"], node["producing_run"]
-        again = artifact.id in shown and made is not None and made["inputs"]
-        yield f"{lead}{_label(artifact, made, show_run_ids)}{' (see above)' if again else ''}"
-        shown.add(artifact.id)
-        children: list[Node] = [] if made is None or again else made["inputs"]
-        for number, child in reversed(list(enumerate(children))):
-            last = number == len(children) - 1
-            branch, space = ("└── ", "    ") if last else ("├── ", "│   ")
-            stack.append((child, below + branch, below + space))
+    """Yield a tree of :func:`get_artifact_lineage` as lines of text."""
 
+    def said(node: Node) -> str:
+        made = node["producing_run"]
+        run = None if made is None else made["run"]
+        return artifact_line(node["artifact"], run, show_run_ids=show_run_ids)
 
-def _label(artifact: Artifact, made: Any, show_run_ids: bool) -> str:
-    text = f"{artifact.key} [{artifact.driver}]"
-    if made is None:
-        return text if artifact.run_id is None else f"{text} ← {artifact.run_id}"
-    run: Run = made["run"]
-    facts = [run.model_name]
-    if run.year is not None:
-        facts.append(str(run.year))
-    if show_run_ids:
-        facts.append(run.id)
-    return f"{text} ← {', '.join(facts)}"
+    def below(node: Node) -> list[Node]:
+        return [] if node["producing_run"] is None else node["producing_run"]["inputs"]
+
+    return branches(tree, said, below, lambda node: id(node["producing_run"] or node))
 
 
 def print_lineage(
@@ -142,8 +289,8 @@ def print_lineage(
         If there is no such artifact.
     """
     ws.check_database("print_lineage")
-    tree = get_artifact_lineage(ws, artifact_key_or_id, max_depth=max_depth)
-    if tree is None:
-        raise UnknownKey(str(artifact_key_or_id), "the database", ())
-    for line in lineage_lines(tree, show_run_ids=show_run_ids):
+    artifact = get_artifact(ws, artifact_key_or_id)
+    if artifact is None:
+        raise NotRecorded(str(artifact_key_or_id))
+    for line in lineage(ws, artifact, max_depth=max_depth).lines(show_run_ids=show_run_ids):
         print(line)  # noqa: T201 - printing is what it is for

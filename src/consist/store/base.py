@@ -7,7 +7,16 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from consist.models.record import ArtifactRecord, IngestEvent, LogEvent, RowEvent, RunDocument
+from consist.models.record import (
+    ArtifactRecord,
+    ChangeEvent,
+    IngestEvent,
+    LogEvent,
+    PackagesEvent,
+    PurgeEvent,
+    RowEvent,
+    RunDocument,
+)
 from consist.store.claims import Claim
 from consist.store.index import Attempt, Location, Overwritten
 from consist.store.joint import Joint
@@ -40,6 +49,18 @@ class Store(Protocol):
 
     def amend(self, event: LogEvent | RowEvent) -> None:
         """Acknowledge a change of an active run."""
+        ...
+
+    def change(self, events: Iterable[ChangeEvent]) -> None:
+        """Acknowledge what is said of runs that were recorded, and let their snapshots tell it."""
+        ...
+
+    def purge(self, event: PurgeEvent) -> None:
+        """Remove runs from the record before returning, or say who holds the database."""
+        ...
+
+    def remember_packages(self, event: PackagesEvent) -> None:
+        """Keep the packages of this environment, once."""
         ...
 
     def stage(self) -> AbstractContextManager[StagedFile]:

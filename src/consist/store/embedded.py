@@ -22,6 +22,7 @@ from consist.errors import (
     SnapshotMissing,
     StoreError,
     StoreLocked,
+    StoreUnwritable,
     TrackerClosed,
 )
 from consist.files.atomic import unwritable
@@ -30,9 +31,12 @@ from consist.files.places import RunPlaces
 from consist.models.record import (
     NULL,
     ArtifactRecord,
+    ChangeEvent,
     Event,
     IngestEvent,
     LogEvent,
+    PackagesEvent,
+    PurgeEvent,
     RowEvent,
     RunDocument,
     RunEvent,
@@ -56,7 +60,9 @@ from consist.store.lookups import Lookups
 from consist.store.maintenance import artifacts_of_content, artifacts_of_scenario, document_of
 from consist.store.merge import Merger
 from consist.store.recent import Earlier, PassedOver
-from consist.store.refill import newer_snapshots
+from consist.store.refill import missing_packages, newer_snapshots
+from consist.store.snapshot_writer import SnapshotWriter
+from consist.store.snapshots import tell_snapshot
 from consist.store.staged_lookup import StagedLookup
 from consist.store.staging import StagedFile, Staging
 from consist.store.tail import tail_of
@@ -132,6 +138,7 @@ class EmbeddedStore:
             path = default_path(self.folder.path, store_id, cache_dir, network=network)
             self.index = Index(path, store_id)
         self.lookups = Lookups(self.index, self.folder, self.database, self.belonging)
+        self.snapshots = SnapshotWriter(self.places, self.folder.path / "snapshots")
         self.staging = Staging(self.folder.rows, sync=sync)
         self.staged = StagedLookup(self.folder)
         self.merger = Merger(self.database, self.folder, self.index, network=network)
@@ -163,12 +170,43 @@ class EmbeddedStore:
             self._active.add(document.run.uid)
         else:
             self._active.discard(document.run.uid)
+        self.snapshots.announce(document.run)
         return encoded
 
     def amend(self, event: LogEvent | RowEvent) -> None:
         """Acknowledge a change of an active run."""
         run_id = event.run_id if isinstance(event, LogEvent) else event.run.id
         self._append(event, _encoded(event, run_id), run_id)
+
+    def change(self, events: Iterable[ChangeEvent]) -> None:
+        """Acknowledge what is said of runs that were recorded, and let their snapshots tell it.
+
+        Where a snapshot is gone or cannot be written, the record alone holds it.
+        """
+        for event in events:
+            self._append(event, _encoded(event, event.run_id), event.run_id)
+            if event.run_dir is not None:
+                with self.snapshots.alone(event.run_id):
+                    tell_snapshot(event.run_dir, event.run_id, event.uid, event.change)
+
+    def purge(self, event: PurgeEvent) -> None:
+        """Remove runs from the record before returning.
+
+        Raises
+        ------
+        StoreLocked
+            If somebody else holds the database for longer than ``lock_wait``; nothing is
+            recorded then.
+        """
+        about = next(iter(event.runs.values()), "a purge")
+        payload = _encoded(event, about)
+        self._when_merged(lambda: self._append(event, payload, about))
+
+    def remember_packages(self, event: PackagesEvent) -> None:
+        """Keep the packages of this environment: in the record, and beside the snapshots."""
+        self._append(event, encode(event), event.id)
+        with suppress(StoreUnwritable):  # the record has them
+            snapshots.write_packages(self.places, event)
 
     def stage(self) -> AbstractContextManager[StagedFile]:
         """Yield a place for the rows of one artifact; they are gone if the block raises.
@@ -196,7 +234,11 @@ class EmbeddedStore:
             If somebody else holds the database for longer than ``lock_wait``; nothing is
             recorded then.
         """
-        if not self.merger.merge_with(self.settings.lock_wait, lambda: self.ingest(event, staged)):
+        self._when_merged(lambda: self.ingest(event, staged))
+
+    def _when_merged(self, record: Callable[[], None]) -> None:
+        """Write a record that must be in the database when this returns, or not at all."""
+        if not self.merger.merge_with(self.settings.lock_wait, record):
             raise self.database.refused or StoreLocked(
                 str(self.db_path), "another process", self.settings.lock_wait
             )
@@ -236,7 +278,7 @@ class EmbeddedStore:
 
     def write_snapshot(self, run_id: str, document: bytes, *, latest: bool = True) -> None:
         """Write the readable file of a run, once its record is acknowledged."""
-        snapshots.write_snapshot(self.places, run_id, document, latest=latest)
+        self.snapshots.write(run_id, document, latest=latest)
 
     # ------------------------------------------------------------ looking up
 
@@ -445,11 +487,14 @@ class EmbeddedStore:
             How many they were.
         """
         self.sync()
+        folders = [str(folder) for folder in run_dirs]
         count = 0
         with self.ask() as connection:
-            for event in newer_snapshots(connection, [str(folder) for folder in run_dirs]):
+            for event in newer_snapshots(connection, folders):
                 self._append(event, encode(event), event.doc.run.id)
                 count += 1
+            for packages in missing_packages(connection, folders):
+                self._append(packages, encode(packages), packages.id)
         self.sync()
         return count
 

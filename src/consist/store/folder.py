@@ -11,6 +11,8 @@
 ``leases/``           one file per run that others wait for
 ``joined/``           what blocks said that joined a scenario, and the locks they take meanwhile
 ``rows/``             rows that runs ingested and no merge has stored yet
+``purged.json``       runs that were removed from the record, once there are any
+``snapshots/``        locks under which the snapshots of runs are rewritten
 ``index.sqlite``      the look-up index (elsewhere where the folder is on a network)
 ``memo.sqlite``       digests of unchanged files
 ====================  ==============================================================
@@ -85,6 +87,7 @@ class JournalFolder:
         self.claims = self.path / "claims"
         self.leases = self.path / "leases"
         self.joined = self.path / "joined"
+        self.purged = self.path / "purged.json"
         self.state_path = self.path / "store.json"
         self._wanted = self.path / "merge-wanted"
 

@@ -7,19 +7,25 @@ stays in memory until it is written in bulk, together with how far each journal 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
 
+from consist.models.changes import is_rejection, why_rejected
 from consist.models.record import (
     NULL,
     ArtifactRecord,
+    Change,
+    ChangeEvent,
     Event,
     IngestEvent,
     LogEvent,
+    PackagesEvent,
+    PurgeEvent,
     RowEvent,
     RunDocument,
     RunEvent,
@@ -29,10 +35,12 @@ from consist.models.record import (
     replace,
 )
 from consist.store.index_file import WRITE, IndexFile, Lines
-from consist.store.recent import Earlier, PassedOver, RecentRuns, superseded
+from consist.store.recent import Earlier, PassedOver, RecentRuns, ended_badly, why_refused
 
 _MEMORY_LIMIT = 4_096
 _MOST_PASSED_OVER = 5
+_OVERWRITTEN = "a later run with cache_mode='overwrite' took its place"
+PURGED = "it was purged"
 _ENDED_BADLY = frozenset({"failed", "interrupted"})
 
 Location = tuple[str, str, str | None, str | None]
@@ -98,6 +106,7 @@ class Index:
         self._serial = 0
         self._untouched: dict[str, int] = {}
         self._has_folders: bool | None = None
+        self._has_news: bool | None = None
         self._forget()
 
     def _forget(self) -> None:
@@ -107,7 +116,8 @@ class Index:
         self._locations: dict[Location, ArtifactRecord] = {}
         self._written: dict[str, Written] = {}
         self._attempts: dict[str, dict[int, Attempt]] = {}
-        self._superseded: set[str] = set()
+        self._superseded: dict[str, str] = {}
+        self._news: dict[str, dict[str, Any]] = {}
         self._unwritten: dict[str, list[tuple[str, tuple[Any, ...]]]] = {}
         self._source = ""
         self._pending = 0
@@ -129,6 +139,12 @@ class Index:
                     self._learn_row(run)
                 case IngestEvent(artifact=artifact, news=news):
                     self._learn_news([artifact], {artifact.id: news})
+                case ChangeEvent(uid=uid, change=change):
+                    self._learn_change(uid, change)
+                case PurgeEvent():
+                    self._learn_purge(event)
+                case PackagesEvent():
+                    pass
             self._advance(token, position)
             self._learned()
 
@@ -138,6 +154,18 @@ class Index:
             self._source = ""
             self._learn_document(document)
             self._learned()
+
+    def reject(self, runs: Mapping[str, str]) -> None:
+        """Let runs never be sources again, whether they are known or not.
+
+        Parameters
+        ----------
+        runs : mapping of str to str
+            Why, by internal id.
+        """
+        with self._lock:
+            self._source = ""
+            self._reject(runs)
 
     def advance(self, token: str, position: int) -> None:
         """Note that a journal was read up to ``position``."""
@@ -163,6 +191,8 @@ class Index:
         run, extra = document.run, document.extra
         if run.requested_id and (run.attempt > 1 or extra.claimed):
             self._learn_attempt(run)
+        for change in extra.changes:
+            self._learn_change(run.uid, change)
         if run.status == "running" or document.is_hit:
             return
         self._recent.learn(document)
@@ -170,7 +200,7 @@ class Index:
         self._learn_locations(a for a in document.inputs if a.run_id is None)
         self._learn_news(document.inputs, extra.news)
         if extra.supersedes:
-            self._reject(extra.supersedes)
+            self._reject(dict.fromkeys(extra.supersedes, _OVERWRITTEN))
         if document.is_source:
             light = _given_back(document)
             for signature in {run.signature, extra.content_signature} - {None}:
@@ -178,14 +208,14 @@ class Index:
                 self._note("candidate", signature, run.uid, light)
                 self._found.pop(str(signature), None)
         elif run.status in _ENDED_BADLY:
-            self._superseded.add(run.uid)
-            self._note("superseded", run.uid)
+            self._superseded.setdefault(run.uid, why_refused(document))
+            self._note("superseded", run.uid, why_refused(document))
             for signature in (run.signature, extra.content_signature):
                 self._found.pop(str(signature), None)
 
     def _learn_row(self, run: RunRecord) -> None:
         if run.status in _ENDED_BADLY:
-            self._reject((run.uid,))
+            self._reject({run.uid: ended_badly(run.status)})
             self._recent.learn_row(run)
         if run.status != "running":
             self._learn_attempt(run)
@@ -231,11 +261,40 @@ class Index:
         self._written[path] = found
         self._note("written", path, *found)
 
-    def _reject(self, uids: Collection[str]) -> None:
+    def _learn_change(self, uid: str, change: Change) -> None:
+        """Take in what was said of a run, which may not be known yet itself."""
+        if is_rejection(change):
+            self._reject({uid: why_rejected(change)})
+        for artifact_id, said in change.news.items():
+            self._has_news = True
+            known = self._news_of(artifact_id)
+            self._news[artifact_id] = {**known, **said}
+            self._note("news", artifact_id, encode(self._news[artifact_id]))
+
+    def _learn_purge(self, event: PurgeEvent) -> None:
+        """Forget runs that were removed from the record, and where their artifacts were."""
+        uids, artifacts = set(event.runs), set(event.artifacts)
+        self._reject(dict.fromkeys(uids, PURGED))
+        for of_signature in self._candidates.values():
+            for uid in uids & of_signature.keys():
+                del of_signature[uid]
+        for numbers in self._attempts.values():
+            for number in [n for n, known in numbers.items() if known.uid in uids]:
+                del numbers[number]
+        self._recent.purge(uids)
+        self._locations = {k: a for k, a in self._locations.items() if a.id not in artifacts}
+        self._written = {p: w for p, w in self._written.items() if w.artifact not in artifacts}
+        for table in ("candidate", "attempt", "recent", "refused"):
+            self._note(f"purged_{table}", encode(list(uids)).decode())
+        for table in ("location", "written", "news") if artifacts else ():
+            self._note(f"purged_{table}", encode(list(artifacts)).decode())
+        self._serial += 1
+
+    def _reject(self, why: Mapping[str, str]) -> None:
         """Let these runs never be sources again."""
-        self._superseded.update(uids)
-        for uid in uids:
-            self._note("superseded", uid)
+        for uid, reason in why.items():
+            self._superseded.setdefault(uid, reason)
+            self._note("superseded", uid, reason)
         self._found.clear()
 
     # ------------------------------------------------------------ asking
@@ -254,21 +313,22 @@ class Index:
 
     def _load_candidates(self, signature: str) -> list[RunDocument]:
         found = self._all_of(signature)
-        kept = [d for d in found if not self._is_superseded(d.run.uid)]
+        kept = [d for d in found if self._why_never(d.run.uid) is None]
         return sorted(kept, key=_recency, reverse=True)
 
     def passed_over(self, signature: str) -> list[PassedOver]:
         """Return the runs of a signature that can never be given back, and why; the latest few."""
         with self._lock:
-            found = self._recent.refused(signature)
-            known = {refused.run_id for refused in found}
-            gone = [
-                d
-                for d in self._all_of(signature)
-                if d.run.id not in known and self._is_superseded(d.run.uid)
+            known = self._recent.refused(signature)
+            found = [
+                PassedOver(refused.run_id, self._why_never(uid) or refused.why)
+                for uid, refused in known.items()
             ]
-            gone.sort(key=_recency, reverse=True)
-            return found + superseded(gone[:_MOST_PASSED_OVER])
+            for document in sorted(self._all_of(signature), key=_recency, reverse=True):
+                why = None if document.run.uid in known else self._why_never(document.run.uid)
+                if why is not None and len(found) < len(known) + _MOST_PASSED_OVER:
+                    found.append(PassedOver(document.run.id, why))
+            return found
 
     def _all_of(self, signature: str) -> list[RunDocument]:
         found = dict(self._candidates.get(signature, {}))
@@ -278,10 +338,12 @@ class Index:
                 found[uid] = decode_document(body)
         return list(found.values())
 
-    def _is_superseded(self, uid: str) -> bool:
+    def _why_never(self, uid: str) -> str | None:
+        """Return why a run is never a source again, if it is not."""
         if uid in self._superseded:
-            return True
-        return bool(self._file.select("SELECT 1 FROM superseded WHERE uid = ?", uid))
+            return self._superseded[uid]
+        rows = self._file.select("SELECT why FROM superseded WHERE uid = ?", uid)
+        return rows[0][0] if rows else None
 
     def recent_of(self, model: str) -> list[Earlier]:
         """Return the latest executed runs of a model that have ended, newest first."""
@@ -301,7 +363,22 @@ class Index:
                 statement = "SELECT body FROM location WHERE place = ?"
                 rows = self._file.select(statement, _place(location))
                 found = msgspec.json.decode(rows[0][0], type=ArtifactRecord) if rows else None
-            return found
+            return found if found is None else self._with_news(found)
+
+    def _with_news(self, artifact: ArtifactRecord) -> ArtifactRecord:
+        """Return an artifact with what changes of runs said of it."""
+        if self._has_news is None:
+            self._has_news = bool(self._file.select("SELECT 1 FROM news LIMIT 1"))
+        if not self._has_news:
+            return artifact
+        said = self._news_of(artifact.id)
+        return replace(artifact, meta={**artifact.meta, **said}) if said else artifact
+
+    def _news_of(self, artifact_id: str) -> dict[str, Any]:
+        if artifact_id in self._news:
+            return self._news[artifact_id]
+        rows = self._file.select("SELECT meta FROM news WHERE artifact = ?", artifact_id)
+        return msgspec.json.decode(rows[0][0], type=dict[str, Any]) if rows else {}
 
     def overwritten(self, artifact: ArtifactRecord) -> Overwritten | None:
         """Return what was recorded later where an artifact lies, in it or around it."""
@@ -407,6 +484,7 @@ class Index:
             self._generation = None
             self._serial += 1  # what others wrote to the file may be news
             self._has_folders = self._has_folders or None
+            self._has_news = self._has_news or None
 
     def persist(
         self, generation: int | None = None, gone: Iterable[str] = (), wait: float = 0.5
@@ -441,11 +519,25 @@ class Index:
         documents: Callable[[], Iterator[RunDocument]],
         positions: Mapping[str, int],
         generation: int,
+        rejected: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Forget everything and learn these runs instead."""
+        """Forget everything and learn these runs instead.
+
+        Parameters
+        ----------
+        documents : callable
+            Returns the runs.
+        positions : mapping of str to int
+            How far each journal is covered by them.
+        generation : int
+            Merge up to which everything is known then.
+        rejected : mapping of str to str
+            Why runs that may yet be met are never sources again, by internal id.
+        """
         with self._lock:
             self._forget()
             self._found.clear()
+            self.reject(rejected)
             self._positions, self._moved = dict(positions), set(positions)
             self._generation = generation
             if self._file.rewrite(self._pieces(documents(), generation)):
@@ -541,9 +633,7 @@ def _cell(value: Any) -> Any:
 
 def _given_back(document: RunDocument) -> RunDocument:
     """Return what a hit needs of its source."""
-    extra = document.extra
-    if extra.code_parts:
-        extra = replace(extra, code_parts={})
+    extra = replace(document.extra, code_parts={}, changes=(), environment=NULL)
     return replace(document, config=NULL, cached_run=NULL, facet=None, extra=extra)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("consist.store")
 
-INDEX_VERSION = 4
+INDEX_VERSION = 5
 RECENT_KEPT = 20
 """How many executed runs of a model are kept for comparisons."""
 
@@ -31,7 +31,8 @@ _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE candidate (signature TEXT, uid TEXT, body BLOB);
 CREATE UNIQUE INDEX by_signature ON candidate (signature, uid);
-CREATE TABLE superseded (uid TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE superseded (uid TEXT PRIMARY KEY, why TEXT) WITHOUT ROWID;
+CREATE TABLE news (artifact TEXT PRIMARY KEY, meta BLOB) WITHOUT ROWID;
 CREATE TABLE location (place TEXT, at REAL, body BLOB);
 CREATE UNIQUE INDEX by_place ON location (place);
 CREATE TABLE written (
@@ -52,12 +53,13 @@ CREATE TABLE progress (token TEXT PRIMARY KEY, position INTEGER) WITHOUT ROWID;
 """
 _TABLES = (
     *("meta", "candidate", "superseded", "location", "written", "attempt"),
-    *("recent", "refused", "progress"),
+    *("recent", "refused", "news", "progress"),
 )
 
 WRITE = {
     "candidate": "INSERT OR REPLACE INTO candidate VALUES (?, ?, ?)",
-    "superseded": "INSERT OR IGNORE INTO superseded VALUES (?)",
+    "superseded": "INSERT OR IGNORE INTO superseded VALUES (?, ?)",
+    "news": "INSERT OR REPLACE INTO news VALUES (?, ?)",
     "location": "INSERT INTO location VALUES (?, ?, ?) ON CONFLICT (place) DO UPDATE"
     " SET at = excluded.at, body = excluded.body WHERE excluded.at >= at",
     "written": "INSERT INTO written VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE"
@@ -74,6 +76,14 @@ WRITE = {
     " SET position = max(position, excluded.position)",
     "gone": "DELETE FROM progress WHERE token = ?",
     "meta": "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+    **{
+        f"purged_{table}": f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))"
+        for table, column in (
+            *((table, "uid") for table in ("candidate", "attempt", "recent", "refused")),
+            ("location", "json_extract(CAST(body AS TEXT), '$.id')"),
+            *(("written", "artifact"), ("news", "artifact")),
+        )
+    },
 }
 """Every statement that writes, by what it writes."""
 

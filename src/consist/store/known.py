@@ -11,18 +11,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from consist.models.record import (
+    STATUS_FIXED,
     ArtifactFacetRecord,
+    ArtifactRecord,
+    Change,
+    ChangeEvent,
     Event,
     FacetRecord,
     IngestEvent,
     LogEvent,
+    PackagesEvent,
+    PurgeEvent,
     RowEvent,
     RunEvent,
+    RunRecord,
     facet_digest,
 )
 
@@ -36,14 +43,21 @@ HASHED: Mapping[str, tuple[str, ...]] = {
     "config_facet": _FACET,
     "artifact_facet": _FACET,
     "artifact_kv": ("artifact_id", "facet_id", "namespace"),
+    "run_change": ("id",),
+    "package_set": ("id",),
 }
 """Tables whose rows are shared by runs, with the columns whose values are among the keys."""
+
+R = TypeVar("R", RunRecord, ArtifactRecord)
 
 Keys = frozenset[tuple[Any, ...]]
 
 
 class KnownRun(NamedTuple):
-    """A run that has a row already. ``row`` is its number in the database, -1 in the tail."""
+    """A run that has a row already. ``row`` is its number in the database, -1 in the tail.
+
+    ``status`` is its own, whatever was corrected by hand.
+    """
 
     row: int
     uid: str
@@ -75,6 +89,18 @@ class Known(Protocol):
         """Return the metadata of artifacts as they are now, by id."""
         ...
 
+    def changes(self, uids: Iterable[str]) -> dict[str, list[Change]]:
+        """Return what was said of runs after they were recorded, by their internal ids."""
+        ...
+
+    def records(self, uids: Iterable[str]) -> list[RunRecord]:
+        """Return the rows of runs as they are now."""
+        ...
+
+    def artifacts(self, ids: Iterable[str]) -> list[ArtifactRecord]:
+        """Return the rows of artifacts as they are now."""
+        ...
+
 
 def key_of(table: str, *ids: str | None) -> int:
     """Return the digest under which an id of a table is known."""
@@ -92,12 +118,21 @@ def keys_of(event: Event) -> set[int]:
             if document.facet is not None and document.extra.facet is not None:
                 digest = facet_digest(document.facet)
                 keys.add(_facet_key("config_facet", digest, document.extra.facet))
+            keys |= {key_of("run_change", change.id) for change in document.extra.changes}
         case LogEvent(uid=uid, run_id=run_id, artifacts=artifacts, facets=facets):
             keys = {key_of("run", uid), key_of("run", run_id)} | _facet_keys(facets)
         case RowEvent(run=run):
             keys, artifacts = {key_of("run", run.uid), key_of("run", run.id)}, ()
         case IngestEvent(uid=uid, run_id=run_id, artifact=artifact):
             keys, artifacts = {key_of("run", uid), key_of("run", run_id)}, (artifact,)
+        case ChangeEvent(uid=uid, run_id=run_id, change=change):
+            # The artifacts are not here: that something was said of one does not make it known.
+            keys = {key_of("run", uid), key_of("run", run_id), key_of("run_change", change.id)}
+            artifacts = ()
+        case PackagesEvent(id=packages):
+            keys, artifacts = {key_of("package_set", packages)}, ()
+        case PurgeEvent():
+            keys, artifacts = set[int](), ()
     keys.update(key_of("artifact", artifact.id) for artifact in artifacts)
     contents = {artifact.content_id for artifact in artifacts} - {None}
     keys.update(key_of("artifact_content", str(content)) for content in contents)
@@ -120,8 +155,30 @@ def _facet_key(table: str, digest: str, how: FacetRecord) -> int:
 class StoredKeys:
     """What the tables of an attached database hold."""
 
-    def __init__(self, connection: DuckDBPyConnection, database: str) -> None:
+    def __init__(
+        self, connection: DuckDBPyConnection, database: str, *, has_changes: bool = True
+    ) -> None:
         self._connection, self._database = connection, database
+        # A database that cannot be written is not migrated either.
+        self._has_changes = has_changes
+        self._empty: dict[str, bool] = {}
+
+    def on(self, connection: DuckDBPyConnection) -> StoredKeys:
+        """Use another cursor of the same instance from now on; the database is as it was."""
+        self._connection = connection
+        return self
+
+    def _lacks(self, table: str) -> bool:
+        """Whether a table that most stores have no use for has no rows, asked once."""
+        if table not in self._empty:
+            first = f"SELECT 1 FROM {self._database}.{table} LIMIT 1"
+            found = self._has_changes and self._connection.execute(first).fetchone()
+            self._empty[table] = not found
+        return self._empty[table]
+
+    def grown(self, table: str) -> None:
+        """Note that a table has rows now."""
+        self._empty[table] = False
 
     def present(self, keys: Iterable[int]) -> set[int]:
         """Return those of the keys that are known."""
@@ -142,7 +199,8 @@ class StoredKeys:
 
     def runs(self, uids: Iterable[str], ids: Iterable[str]) -> list[KnownRun]:
         """Return the runs with these internal or recorded ids."""
-        columns = "rowid, uid, id, status, updated_at"
+        fixed = f"json_extract_string(meta, '$.{STATUS_FIXED}.from')"
+        columns = f"rowid, uid, id, coalesce({fixed}, status), updated_at"
         wanted = "(SELECT unnest(from_json(?::JSON, '[\"VARCHAR\"]')))"
         found = self._connection.execute(
             f"SELECT {columns} FROM {self._database}.run WHERE uid IN {wanted}"
@@ -162,6 +220,31 @@ class StoredKeys:
     def artifact_meta(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Return the metadata of artifacts as they are now, by id."""
         return artifact_meta(self._connection, self._database, ids)
+
+    def changes(self, uids: Iterable[str]) -> dict[str, list[Change]]:
+        """Return what was said of runs after they were recorded, by their internal ids."""
+        if self._lacks("run_change"):
+            return {}
+        return changes_of(self._connection, self._database, uids)
+
+    def records(self, uids: Iterable[str]) -> list[RunRecord]:
+        """Return the rows of runs as they are now."""
+        return run_records(self._connection, self._database, uids)
+
+    def artifacts(self, ids: Iterable[str]) -> list[ArtifactRecord]:
+        """Return the rows of artifacts as they are now."""
+        return artifact_records(self._connection, self._database, ids)
+
+    def purged(self, uids: Iterable[str]) -> set[str]:
+        """Return those of the runs that were purged."""
+        if self._lacks("consist_purged"):
+            return set()
+        found = self._connection.execute(
+            f"SELECT uid FROM {self._database}.consist_purged WHERE uid IN"
+            " (SELECT unnest(from_json(?::JSON, '[\"VARCHAR\"]')))",
+            [_json(uids)],
+        )
+        return {row[0] for row in found.fetchall()}
 
     def rows_of(self, table: str, columns: tuple[str, ...], run_ids: Iterable[str]) -> Keys:
         """Return the keys of a table's rows that belong to these runs."""
@@ -183,6 +266,53 @@ def artifact_meta(
         [_json(ids)],
     )
     return {row[0]: msgspec.json.decode(row[1]) if row[1] else {} for row in found.fetchall()}
+
+
+def changes_of(
+    connection: DuckDBPyConnection, schema: str, uids: Iterable[str]
+) -> dict[str, list[Change]]:
+    """Return the changes in the tables of a schema, by the internal ids of their runs."""
+    rows = connection.execute(
+        f"SELECT uid, change FROM {schema}.run_change WHERE uid IN"
+        " (SELECT unnest(from_json(?::JSON, '[\"VARCHAR\"]')))",
+        [_json(uids)],
+    ).fetchall()
+    found: dict[str, list[Change]] = {}
+    for uid, change in rows:
+        found.setdefault(uid, []).append(msgspec.json.decode(change, type=Change))
+    return found
+
+
+def run_records(
+    connection: DuckDBPyConnection, schema: str, uids: Iterable[str]
+) -> list[RunRecord]:
+    """Return the rows of runs in the tables of a schema."""
+    return _records(connection, RunRecord, f"{schema}.run WHERE uid", uids)
+
+
+def artifact_records(
+    connection: DuckDBPyConnection, schema: str, ids: Iterable[str]
+) -> list[ArtifactRecord]:
+    """Return the rows of artifacts in the tables of a schema."""
+    return _records(connection, ArtifactRecord, f"{schema}.artifact WHERE id", ids)
+
+
+def _records(
+    connection: DuckDBPyConnection, kind: type[R], table_where: str, ids: Iterable[str]
+) -> list[R]:
+    names = kind.__struct_fields__
+    rows = connection.execute(
+        f"SELECT {', '.join(names)} FROM {table_where} IN"
+        " (SELECT unnest(from_json(?::JSON, '[\"VARCHAR\"]')))",
+        [_json(ids)],
+    ).fetchall()
+    found: list[R] = []
+    for row in rows:
+        values = dict(zip(names, row, strict=True))
+        for name in values.keys() & {"tags", "meta"}:
+            values[name] = msgspec.json.decode(values[name])
+        found.append(msgspec.convert(values, kind))
+    return found
 
 
 def _json(values: Iterable[int] | Iterable[str]) -> str:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from consist.models.record import ArtifactRecord, Extra, RunDocument, RunRecord
+from consist.models.changes import in_order, why_rejected
+from consist.models.record import (
+    ArtifactRecord,
+    Change,
+    Extra,
+    RunDocument,
+    RunRecord,
+    replace,
+)
 from consist.store.database import ALIAS
-from consist.store.index import Index
-from consist.store.migrations import store_values
+from consist.store.index import PURGED, Index
+from consist.store.known import changes_of
+from consist.store.migrations import CHANGES_SINCE, store_values
 from consist.store.tail import stored_positions
 
 if TYPE_CHECKING:
@@ -29,7 +38,22 @@ def learn_all(connection: DuckDBPyConnection, index: Index) -> None:
         lambda: iter_documents(connection, f"{ALIAS}.main"),
         stored_positions(connection),
         int(values.get("generation", 0)),
+        _rejected(connection, int(values.get("schema_version", 0))),
     )
+
+
+def _rejected(connection: DuckDBPyConnection, schema_version: int) -> dict[str, str]:
+    """Return why runs that journals may yet tell of are never sources again."""
+    if schema_version < CHANGES_SINCE:
+        return {}
+    rows = connection.execute(
+        f"SELECT uid, change FROM {ALIAS}.run_change"
+        " WHERE change->>'$.invalid' = 'true' OR change->>'$.status' IS NOT NULL"
+        " ORDER BY created_at DESC, id DESC"
+    ).fetchall()
+    said = {uid: why_rejected(msgspec.json.decode(change, type=Change)) for uid, change in rows}
+    gone = connection.execute(f"SELECT uid FROM {ALIAS}.consist_purged").fetchall()
+    return {**said, **{uid: PURGED for (uid,) in gone}}
 
 
 def iter_documents(connection: DuckDBPyConnection, schema: str) -> Iterator[RunDocument]:
@@ -37,6 +61,7 @@ def iter_documents(connection: DuckDBPyConnection, schema: str) -> Iterator[RunD
 
     Runs come in the order they were created, in batches, so that memory stays bounded.
     """
+    version = int(store_values(connection, ALIAS).get("schema_version", 0))
     order = connection.cursor()
     found = order.execute(
         f"SELECT r.*, e.extra FROM {schema}.run r LEFT JOIN {schema}.run_extra e"
@@ -46,8 +71,10 @@ def iter_documents(connection: DuckDBPyConnection, schema: str) -> Iterator[RunD
     while rows := found.fetchmany(_BATCH):
         runs = [dict(zip(names, row, strict=True)) for row in rows]
         artifacts = _artifacts_of(connection, schema, [run["id"] for run in runs])
+        uids = [run["uid"] for run in runs]
+        changes = changes_of(connection, schema, uids) if version >= CHANGES_SINCE else {}
         for run in runs:
-            yield _document(run, artifacts.get(run["id"], []))
+            yield _document(run, artifacts.get(run["id"], []), changes.get(run["uid"], ()))
     order.close()
 
 
@@ -69,13 +96,18 @@ def _artifacts_of(
     return by_run
 
 
-def _document(run: dict[str, Any], artifacts: list[tuple[str, ArtifactRecord]]) -> RunDocument:
-    extra = run.pop("extra")
+def _document(
+    run: dict[str, Any],
+    artifacts: list[tuple[str, ArtifactRecord]],
+    changes: Iterable[Change],
+) -> RunDocument:
+    text = run.pop("extra")
+    extra = msgspec.json.decode(text, type=Extra) if text else Extra()
     return RunDocument(
         run=_record(run, RunRecord),
         inputs=tuple(record for direction, record in artifacts if direction == "input"),
         outputs=tuple(record for direction, record in artifacts if direction == "output"),
-        extra=msgspec.json.decode(extra, type=Extra) if extra else Extra(),
+        extra=replace(extra, changes=in_order(changes)) if changes else extra,
     )
 
 
@@ -130,7 +162,9 @@ def document_of(connection: DuckDBPyConnection, run_id: str) -> RunDocument | No
     if row is None:
         return None
     artifacts = _artifacts_of(connection, "main", [run_id], order="a.created_at").get(run_id, [])
-    return _document(dict(zip(names, row, strict=True)), artifacts)
+    run = dict(zip(names, row, strict=True))
+    changes = changes_of(connection, "main", [run["uid"]])
+    return _document(run, artifacts, changes.get(run["uid"], ()))
 
 
 def as_record(values: dict[str, Any]) -> ArtifactRecord:

@@ -26,9 +26,10 @@ from consist.store.known import StoredKeys
 from consist.store.migrations import migrate, set_value, store_values
 from consist.store.naming import Settled
 from consist.store.orphans import Ending, Orphans
-from consist.store.refill import newer_snapshots
+from consist.store.purging import keep_away, purge, write_list
+from consist.store.refill import missing_packages, newer_snapshots
 from consist.store.schema import Columns, insert_rows, table_columns
-from consist.store.storing import prepare
+from consist.store.storing import prepare, without_purged
 from consist.store.tail import stored_positions
 
 if TYPE_CHECKING:
@@ -150,11 +151,15 @@ class _Session:
         journals = list_journals(self.folder.path)
         taken = self._take(journals)
         try:
+            if self.refilled:
+                with self._transaction():
+                    keep_away(self.connection, ALIAS, self.folder)
             self._read_all([*(self.merged if self.refilled else ()), *journals], taken)
             if self.refilled:
                 self._refill()
             self._end_orphans(journals, taken)
             self._disclaim_rows()
+            write_list(self.connection, ALIAS, self.folder)
             self._forget_positions([*journals, *self.merged])
             self._retire(journals, taken)
         finally:
@@ -288,13 +293,17 @@ class _Session:
         return True
 
     def _store(self, events: list[Event]) -> list[Settled]:
-        batch = prepare(events, self.known)
+        if purge(self.connection, ALIAS, events):
+            self.known.grown("consist_purged")
+        batch = prepare(without_purged(events, self.known.purged), self.known)
         self._delete("run", "rowid", [run.row for run in batch.replaced])
         self._delete("run_extra", "run_id", batch.extras)
         self._delete("artifact", "id", batch.updated)
         insert_rows(self.connection, batch.rows, self.merger.columns, ALIAS)
         if batch.keys:
             self.known.remember(batch.keys)
+        if batch.rows.changes:
+            self.known.grown("run_change")
         self.rows.store(batch.settled)
         return batch.settled
 
@@ -326,6 +335,8 @@ class _Session:
         count = 0
         for event in newer_snapshots(self.connection, self.state.run_dirs):
             count += 1
+            self._add(event)
+        for event in missing_packages(self.connection, self.state.run_dirs):
             self._add(event)
         self._store_batch()
         logger.warning(

@@ -84,8 +84,23 @@ CREATE TABLE {db}.artifact_schema_relation (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_INITIAL,)
+# What is said of runs after they were recorded, and which runs were removed for good.
+_CHANGES = """
+CREATE TABLE {db}.run_change (
+    id VARCHAR, uid VARCHAR, created_at TIMESTAMP WITH TIME ZONE, author VARCHAR, change JSON
+);
+CREATE TABLE {db}.consist_purged (
+    uid VARCHAR, run_id VARCHAR, purged_at TIMESTAMP WITH TIME ZONE, author VARCHAR
+);
+CREATE TABLE {db}.package_set (
+    id VARCHAR, packages JSON, created_at TIMESTAMP WITH TIME ZONE
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_INITIAL, _CHANGES)
 SCHEMA_VERSION = len(MIGRATIONS)
+CHANGES_SINCE = 2
+"""Schema version with the tables of what was said of runs afterwards."""
 
 
 def stored_version(connection: DuckDBPyConnection, database: str) -> int:

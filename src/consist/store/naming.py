@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+from consist.models.changes import own_status
 from consist.models.record import (
     ArtifactRecord,
-    Event,
+    ChangeEvent,
     IngestEvent,
     LogEvent,
     RowEvent,
+    RunBound,
     RunDocument,
     RunEvent,
     RunRecord,
@@ -34,13 +36,13 @@ class Settled(NamedTuple):
         Whether the id is not the one that the run was recorded with.
     """
 
-    event: Event
+    event: RunBound
     current: bool
     renamed: bool
 
 
 def settle(
-    events: Iterable[Event], known: Known, present: set[int]
+    events: Iterable[RunBound], known: Known, present: set[int]
 ) -> tuple[list[Settled], dict[str, KnownRun]]:
     """Give every run an id of its own, and tell newer rows from older ones.
 
@@ -49,7 +51,7 @@ def settle(
 
     Parameters
     ----------
-    events : iterable of Event
+    events : iterable of RunBound
         Journal by journal, each in the order it was written.
     known : Known
         The place that the events are going to.
@@ -69,18 +71,18 @@ def settle(
     return [_settled(event, final, latest) for event in listed], stored
 
 
-def _about(event: Event) -> tuple[str, str]:
+def _about(event: RunBound) -> tuple[str, str]:
     """Return internal and recorded id of the run an event is about."""
     match event:
         case RunEvent(doc=document):
             return document.run.uid, document.run.id
         case RowEvent(run=run):
             return run.uid, run.id
-        case LogEvent(uid=uid, run_id=run_id) | IngestEvent(uid=uid, run_id=run_id):
-            return uid, run_id
+        case LogEvent() | IngestEvent() | ChangeEvent():
+            return event.uid, event.run_id
 
 
-def event_uid(event: Event) -> str:
+def event_uid(event: RunBound) -> str:
     """Return the internal id of the run an event is about."""
     return _about(event)[0]
 
@@ -121,7 +123,7 @@ def _next_free(requested: str, owners: Mapping[str, str], known: Known) -> str:
 
 
 def _settled(
-    event: Event, final: Mapping[str, str], latest: dict[str, tuple[str, datetime]]
+    event: RunBound, final: Mapping[str, str], latest: dict[str, tuple[str, datetime]]
 ) -> Settled:
     uid, run_id = _about(event)
     renamed = final[uid] != run_id
@@ -132,19 +134,19 @@ def _settled(
         return Settled(event, current=True, renamed=renamed)
     current = uid not in latest or _is_newer(run, *latest[uid])
     if current:
-        latest[uid] = (run.status, run.updated_at)
+        latest[uid] = (own_status(run.status, run.meta), run.updated_at)
     return Settled(event, current, renamed)
 
 
 def _is_newer(run: RunRecord, status: str, updated_at: datetime) -> bool:
     # Journals of several processes are read one after the other, and clocks are set back: a run
     # that has ended does not begin again, whatever the times say.
-    if (run.status == "running") != (status == "running"):
+    if (own_status(run.status, run.meta) == "running") != (status == "running"):
         return status == "running"
     return run.updated_at >= updated_at
 
 
-def _with_id(event: Event, run_id: str) -> Event:
+def _with_id(event: RunBound, run_id: str) -> RunBound:
     """Return the event for a run that is stored under another id than it was recorded with."""
     match event:
         case RunEvent(doc=document):
@@ -157,6 +159,8 @@ def _with_id(event: Event, run_id: str) -> Event:
         case IngestEvent(artifact=artifact):
             (artifact,) = _produced_by((artifact,), event.run_id, run_id)
             return replace(event, run_id=run_id, artifact=artifact)
+        case ChangeEvent():
+            return replace(event, run_id=run_id)
 
 
 def _renamed_document(document: RunDocument, run_id: str) -> RunDocument:

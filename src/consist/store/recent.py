@@ -7,11 +7,21 @@ kept by its signature as well, as long as the index is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from heapq import nlargest
+from itertools import islice
 from typing import Any, NamedTuple
 
-from consist.models.record import NULL, RunDocument, RunRecord, decode_document, encode, replace
+from consist.models.changes import invalidated_by, why_rejected
+from consist.models.record import (
+    INVALIDATED,
+    NULL,
+    RunDocument,
+    RunRecord,
+    decode_document,
+    encode,
+    replace,
+)
 from consist.store.index_file import RECENT_KEPT, IndexFile, Lines
 
 _LARGEST_CONFIG = 65_536
@@ -75,7 +85,7 @@ class RecentRuns:
         if run.signature is None:
             return
         if not document.is_source:
-            refused = PassedOver(run.id, _why_refused(document))
+            refused = PassedOver(run.id, why_refused(document))
             self._refused.setdefault(run.signature, {})[run.uid] = refused
         known = self._by_model.setdefault(run.model_name, {})
         known[run.uid] = _earlier(run), _compared(document)
@@ -126,8 +136,8 @@ class RecentRuns:
         rows = self._file.select("SELECT body FROM recent WHERE model = ? AND uid = ?", model, uid)
         return decode_document(rows[0][0]) if rows else None
 
-    def refused(self, signature: str) -> list[PassedOver]:
-        """Return the runs of a signature that did not end well, the latest few."""
+    def refused(self, signature: str) -> dict[str, PassedOver]:
+        """Return the runs of a signature that did not end well, the latest few, by internal id."""
         found = dict(self._refused.get(signature, {}))
         rows = self._file.select(
             "SELECT uid, run_id, why FROM refused WHERE signature = ?"
@@ -136,19 +146,32 @@ class RecentRuns:
         )
         for uid, run_id, why in rows:
             found.setdefault(uid, PassedOver(run_id, why))
-        return list(found.values())[:_MOST_REFUSED]
+        return dict(islice(found.items(), _MOST_REFUSED))
+
+    def purge(self, uids: Collection[str]) -> None:
+        """Drop what was learned of these runs."""
+        for known in (*self._by_model.values(), *self._refused.values()):
+            for uid in known.keys() & uids:
+                del known[uid]
 
 
-def superseded(documents: Iterable[RunDocument]) -> list[PassedOver]:
-    """Return runs that a later one took the place of."""
-    why = "a later run with cache_mode='overwrite' took its place"
-    return [PassedOver(document.run.id, why) for document in documents]
+def ended_badly(status: str) -> str:
+    """Return the sentence on a run that did not complete."""
+    return "it failed" if status == "failed" else f"it was {status}"
 
 
-def _why_refused(document: RunDocument) -> str:
+def why_refused(document: RunDocument) -> str:
+    """Return why a run that has ended can never be given back."""
     run = document.run
+    invalidated = run.meta.get(INVALIDATED)
+    if isinstance(invalidated, Mapping):
+        told: Mapping[str, Any] = invalidated  # pyright: ignore[reportUnknownVariableType]
+        return invalidated_by(told.get("by"), told.get("reason"))
+    fixes = [change for change in document.extra.changes if change.status is not None]
+    if fixes:
+        return why_rejected(fixes[-1])
     if run.status != "completed":
-        return "it failed" if run.status == "failed" else f"it was {run.status}"
+        return ended_badly(run.status)
     if "code_changed_since_load" in run.meta:
         files: Any = run.meta["code_changed_since_load"]
         return f"its code had changed after it was loaded: {', '.join(map(str, files[:3]))}"
@@ -165,7 +188,7 @@ def _compared(document: RunDocument) -> RunDocument:
         cached_run=NULL,
         facet=None,
         config=config.copy() if small else NULL,
-        extra=replace(document.extra, artifact_facets={}, news={}),
+        extra=replace(document.extra, artifact_facets={}, news={}, changes=(), environment=NULL),
     )
 
 

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 
+from consist.models.changes import in_order, merged_news
 from consist.models.record import (
     ArtifactFacetRecord,
     ArtifactRecord,
+    Change,
+    ChangeEvent,
     Direction,
-    Event,
+    Extra,
     FacetRecord,
     IngestEvent,
     LogEvent,
+    PackagesEvent,
     RowEvent,
+    RunBound,
     RunDocument,
     RunEvent,
     facet_digest,
+    replace,
 )
 
 Row = dict[str, Any]
@@ -28,6 +34,8 @@ Row = dict[str, Any]
 KEYS: Mapping[str, tuple[str, ...]] = {
     "run": ("id",),
     "run_extra": ("run_id",),
+    "run_change": ("id",),
+    "package_set": ("id",),
     "artifact": ("id",),
     "artifact_content": ("id",),
     "run_artifact_link": ("run_id", "artifact_id", "direction"),
@@ -51,13 +59,15 @@ REPLACED = frozenset({"run", "run_extra"})
 class Rows:
     """Rows by table and key, ready to be stored; later events win where rows are replaced.
 
-    ``news`` are metadata to be merged into those of artifacts, by artifact id.
+    ``news`` are metadata to be merged into those of artifacts, by artifact id; ``changes`` what was
+    said of runs after they were recorded, by internal id.
     """
 
     tables: dict[str, dict[tuple[Any, ...], Row]] = field(
         default_factory=dict[str, dict[tuple[Any, ...], Row]]
     )
     news: dict[str, Row] = field(default_factory=dict[str, Row])
+    changes: dict[str, list[Change]] = field(default_factory=dict[str, list[Change]])
 
     def add(self, table: str, row: Row) -> None:
         """Take a row in."""
@@ -69,7 +79,7 @@ class Rows:
             rows.setdefault(key, row)
 
     def add_event(
-        self, event: Event, *, current: bool = True, first: bool = True, begins: bool = True
+        self, event: RunBound, *, current: bool = True, first: bool = True, begins: bool = True
     ) -> None:
         """Take in everything that one event says.
 
@@ -87,12 +97,7 @@ class Rows:
         """
         match event:
             case RunEvent(doc=document):
-                extra = {"run_id": document.run.id, "extra": document.extra}
-                if current:
-                    self.add("run", _fields(document.run))
-                    self.add("run_extra", extra)
-                elif first:
-                    self.tables.setdefault("run_extra", {}).setdefault((document.run.id,), extra)
+                self._add_run(document, current=current, first=first)
                 self._add_parts(document)
                 if begins:
                     self._add_news(document.extra.news)
@@ -102,10 +107,44 @@ class Rows:
                 self._add_artifact_facets(artifacts, event.facets)
             case RowEvent(run=run):
                 if current:
-                    self.add("run", _fields(run))
+                    self.add("run", fields(run))
             case IngestEvent(artifact=artifact, news=news):
                 self._add_artifact(artifact)
                 self._add_news({artifact.id: news})
+            case ChangeEvent(uid=uid, change=change):
+                self._add_change(uid, change)
+
+    def add_packages(self, event: PackagesEvent) -> None:
+        """Take in the packages of an environment."""
+        row = {"id": event.id, "packages": event.packages, "created_at": event.at}
+        self.add("package_set", row)
+
+    def tell_changes(self, known: Collection[str]) -> None:
+        """Let what changes say of artifacts be news, those aside that are known already."""
+        said = merged_news(
+            change
+            for changes in self.changes.values()
+            for change in in_order(changes)
+            if change.id not in known
+        )
+        self._add_news(said)
+
+    def _add_change(self, uid: str, change: Change) -> None:
+        self.changes.setdefault(uid, []).append(change)
+        row = {"id": change.id, "uid": uid, "created_at": change.at}
+        row |= {"author": change.by, "change": change}
+        self.add("run_change", row)
+
+    def _add_run(self, document: RunDocument, *, current: bool, first: bool) -> None:
+        run = document.run
+        extra = {"run_id": run.id, "extra": _without_changes(document.extra)}
+        if current:
+            self.add("run", fields(run))
+            self.add("run_extra", extra)
+        elif first:
+            self.tables.setdefault("run_extra", {}).setdefault((run.id,), extra)
+        for change in document.extra.changes:
+            self._add_change(run.uid, change)
 
     def _add_parts(self, document: RunDocument) -> None:
         run, extra = document.run, document.extra
@@ -133,7 +172,7 @@ class Rows:
             self.add("run_artifact_link", {**link, "is_implicit": False})
 
     def _add_artifact(self, artifact: ArtifactRecord) -> None:
-        self.add("artifact", _fields(artifact))
+        self.add("artifact", fields(artifact))
         if artifact.content_id is not None:
             self.add("artifact_content", _content_row(artifact))
 
@@ -170,7 +209,12 @@ class Rows:
         return facet_id
 
 
-def _fields(record: Any) -> Row:
+def _without_changes(extra: Extra) -> Extra:
+    return replace(extra, changes=()) if extra.changes else extra
+
+
+def fields(record: Any) -> Row:
+    """Return a record as a row, by column."""
     return {name: getattr(record, name) for name in record.__struct_fields__}
 
 

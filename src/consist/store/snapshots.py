@@ -9,16 +9,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from consist.errors import SnapshotMissing, hint
+from consist.errors import SnapshotMissing, StoreUnwritable, hint
 from consist.files.atomic import write_atomic
 from consist.files.places import RunPlaces
-from consist.models.record import RunDocument, decode_document, encode, indent, replace
+from consist.models.changes import changed_document, own_status
+from consist.models.record import (
+    NULL,
+    Change,
+    PackagesEvent,
+    RunDocument,
+    decode_document,
+    encode,
+    indent,
+    replace,
+)
 
 FOLDER = "consist_runs"
+PACKAGES = "packages"
+"""Folder below it, with the packages of each environment."""
 
 
 def write_snapshot(places: RunPlaces, run_id: str, document: bytes, *, latest: bool = True) -> None:
@@ -95,9 +108,15 @@ def _compacted(document: RunDocument) -> RunDocument:
     """Return the document without the line breaks that its embedded parts have in the file."""
     return replace(
         document,
-        config=msgspec.Raw(msgspec.json.format(document.config, indent=-1)),
-        cached_run=msgspec.Raw(msgspec.json.format(document.cached_run, indent=-1)),
+        config=_compact(document.config),
+        cached_run=_compact(document.cached_run),
+        extra=replace(document.extra, environment=_compact(document.extra.environment)),
     )
+
+
+def _compact(part: msgspec.Raw) -> msgspec.Raw:
+    # Else it would not count as absent, and be written.
+    return NULL if part == NULL else msgspec.Raw(msgspec.json.format(part, indent=-1))
 
 
 def iter_snapshots(run_dir: str | Path) -> Iterator[RunDocument]:
@@ -117,17 +136,64 @@ def iter_snapshots(run_dir: str | Path) -> Iterator[RunDocument]:
 def refresh_snapshot(run_dir: str | Path, document: RunDocument) -> bool:
     """Rewrite the snapshot of a run if it lags behind ``document``; return whether it did.
 
-    The latest run of the folder stays the latest.
+    What it says of changes stays. The latest run of the folder stays the latest.
     """
     places = RunPlaces(run_dir)
     path = Path(places.snapshot_path(document.run.id))
     if not places.run_dir.is_dir() or not _lags(path, document):
         return False
+    _rewrite(places, with_changes_in(path, document))
+    return True
+
+
+def with_changes_in(path: Path, document: RunDocument) -> RunDocument:
+    """Return a document with the changes that the snapshot of the same run in ``path`` tells of."""
+    try:
+        known = load_snapshot(path, document.run.id)
+    except SnapshotMissing:
+        return document
+    same = known.run.uid == document.run.uid
+    return changed_document(document, known.extra.changes) if same else document
+
+
+def tell_snapshot(run_dir: str | Path, run_id: str, uid: str, change: Change) -> bool:
+    """Let the snapshot of a run tell of a change; return whether it is there and could be written.
+
+    Others must not write it meanwhile.
+    """
+    places = RunPlaces(run_dir)
+    try:
+        known = load_snapshot(Path(places.snapshot_path(run_id)), run_id)
+        if known.run.uid != uid:
+            return False
+        document = changed_document(known, (change,))
+        if document is not known:
+            _rewrite(places, document)
+    except (SnapshotMissing, StoreUnwritable, OSError):
+        return False
+    return True
+
+
+def write_packages(places: RunPlaces, event: PackagesEvent) -> None:
+    """Keep the packages of an environment beside the snapshots of its runs, once."""
+    path = Path(places.run_dir, FOLDER, PACKAGES, f"{event.id}.json")
+    if not path.exists():
+        write_atomic(path, indent(encode(event)))
+
+
+def iter_packages(run_dir: str | Path) -> Iterator[PackagesEvent]:
+    """Yield the packages that are kept in a run folder; what cannot be read is passed over."""
+    for path in sorted(Path(run_dir, FOLDER, PACKAGES).glob("*.json")):
+        with suppress(OSError, msgspec.DecodeError):
+            yield msgspec.json.decode(path.read_bytes(), type=PackagesEvent)
+
+
+def _rewrite(places: RunPlaces, document: RunDocument) -> None:
+    path = Path(places.snapshot_path(document.run.id))
     text = indent(encode(document))
     write_atomic(path, text)
     if _is_of(Path(places.latest_path), document):
         write_atomic(places.latest_path, text)
-    return True
 
 
 def _lags(path: Path, document: RunDocument) -> bool:
@@ -137,7 +203,13 @@ def _lags(path: Path, document: RunDocument) -> bool:
         return True
     if known.run.uid != document.run.uid:
         return False
-    return known.run.status == "running" or known.run.updated_at < document.run.updated_at
+    status = own_status(known.run.status, known.run.meta)
+    told = {change.id for change in known.extra.changes}
+    return (
+        status == "running"
+        or known.run.updated_at < document.run.updated_at
+        or not told.issuperset(change.id for change in document.extra.changes)
+    )
 
 
 def _is_of(path: Path, document: RunDocument) -> bool:

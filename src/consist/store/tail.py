@@ -12,15 +12,30 @@ import weakref
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from consist.models.record import EVENTS, Event, ProcessRecord
+from consist.models.changes import own_status
+from consist.models.record import (
+    EVENTS,
+    ArtifactRecord,
+    Change,
+    Event,
+    ProcessRecord,
+    RunRecord,
+)
 from consist.store import locks
 from consist.store.database import ALIAS, Database
 from consist.store.folder import JournalFolder
 from consist.store.journals import Journal, list_journals, owner_of, read_entries
-from consist.store.known import Keys, KnownRun, StoredKeys, artifact_meta
-from consist.store.migrations import check_version, store_values
+from consist.store.known import (
+    Keys,
+    KnownRun,
+    StoredKeys,
+    artifact_meta,
+    artifact_records,
+    run_records,
+)
+from consist.store.migrations import CHANGES_SINCE, check_version, store_values
 from consist.store.orphans import Orphans
-from consist.store.storing import BY_RUN, Batch, prepare
+from consist.store.storing import BY_RUN, Batch, prepare, without_purged
 from consist.store.tail_rows import HAS_ROWS, ArtifactRows, TailRows
 from consist.store.tail_tables import TailTables
 
@@ -105,7 +120,9 @@ class Tail:
         self._rows.renew(stored=HAS_ROWS in stored, new_instance=new)
         self._ended.clear()
         self._positions = stored_positions(connection) if stored else {}
-        self._known = _TailKeys(StoredKeys(connection, ALIAS) if stored else None)
+        has_changes = int(stored.get("schema_version", 0)) >= CHANGES_SINCE
+        keys = StoredKeys(connection, ALIAS, has_changes=has_changes) if stored else None
+        self._known = _TailKeys(keys)
         self._stored = stored
 
     # ------------------------------------------------------------ rows
@@ -116,10 +133,10 @@ class Tail:
         for event in self._new_events():
             batch.append(event)
             if len(batch) >= _BATCH:
-                self._store(connection, prepare(batch, known))
+                self._store(connection, prepare(without_purged(batch, known.purged), known))
                 batch = []
         if batch:
-            self._store(connection, prepare(batch, known))
+            self._store(connection, prepare(without_purged(batch, known.purged), known))
 
     def _new_events(self) -> Iterator[Event]:
         for journal in list_journals(self.folder.path):
@@ -180,28 +197,53 @@ class _TailKeys:
         self._uids: dict[str, str] = {}
         self._attempts: dict[str, int] = {}
         self._links: dict[tuple[str, str], set[tuple[Any, ...]]] = {}
+        self._changes: dict[str, list[Change]] = {}
 
     def use(self, connection: DuckDBPyConnection) -> _TailKeys:
         """Use another cursor of the same instance from now on."""
         self._connection = connection
         if self._stored is not None:
-            self._stored = StoredKeys(connection, ALIAS)
+            self._stored = self._stored.on(connection)
         return self
 
     def artifact_meta(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Return the metadata of artifacts as they are now, by id."""
         return {} if self._connection is None else artifact_meta(self._connection, "main", ids)
 
+    def changes(self, uids: Iterable[str]) -> dict[str, list[Change]]:
+        """Return what was said of runs after they were recorded, by their internal ids."""
+        uids = list(uids)
+        found = self._stored.changes(uids) if self._stored else {}
+        for uid in uids:
+            if uid in self._changes:
+                found[uid] = [*found.get(uid, ()), *self._changes[uid]]
+        return found
+
+    def records(self, uids: Iterable[str]) -> list[RunRecord]:
+        """Return the rows of runs as they are now."""
+        return [] if self._connection is None else run_records(self._connection, "main", uids)
+
+    def artifacts(self, ids: Iterable[str]) -> list[ArtifactRecord]:
+        """Return the rows of artifacts as they are now."""
+        return [] if self._connection is None else artifact_records(self._connection, "main", ids)
+
+    def purged(self, uids: Iterable[str]) -> set[str]:
+        """Return those of the runs that a merge has purged."""
+        return self._stored.purged(uids) if self._stored else set()
+
     def take_in(self, batch: Batch) -> None:
         """Note what the tail holds from now on."""
         self._keys |= batch.keys
         tables = batch.rows.tables
         for row in tables.get("run", {}).values():
-            run = KnownRun(-1, row["uid"], row["id"], row["status"], row["updated_at"])
+            status = own_status(row["status"], row["meta"])
+            run = KnownRun(-1, row["uid"], row["id"], status, row["updated_at"])
             self._runs[run.uid] = run
             self._uids[run.id] = run.uid
             asked = row["requested_id"]
             self._attempts[asked] = max(row["attempt"], self._attempts.get(asked, 0))
+        for uid, changes in batch.rows.changes.items():
+            self._changes.setdefault(uid, []).extend(changes)
         for table in BY_RUN:
             for key, row in tables.get(table, {}).items():
                 self._links.setdefault((table, row["run_id"]), set()).add(key)

@@ -11,8 +11,11 @@ from consist.errors import NoDatabase
 from consist.files.places import RunPlaces
 from consist.models.record import (
     ArtifactRecord,
+    ChangeEvent,
     IngestEvent,
     LogEvent,
+    PackagesEvent,
+    PurgeEvent,
     RowEvent,
     RunDocument,
     encode,
@@ -42,6 +45,23 @@ class UnindexedStore:
 
     def amend(self, event: LogEvent | RowEvent) -> None:
         """Do nothing: the next snapshot holds the change."""
+
+    def change(self, events: Iterable[ChangeEvent]) -> None:  # noqa: ARG002
+        """Refuse.
+
+        Raises
+        ------
+        NoDatabase
+        """
+        raise NoDatabase("changing what is recorded")
+
+    def purge(self, event: PurgeEvent) -> None:  # noqa: ARG002
+        """Refuse, as :meth:`change` does."""
+        raise NoDatabase("purging runs")
+
+    def remember_packages(self, event: PackagesEvent) -> None:
+        """Write the packages beside the snapshots."""
+        snapshots.write_packages(self.places, event)
 
     def stage(self) -> AbstractContextManager[StagedFile]:
         """Refuse.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 
 from tests.acceptance.truth.project import Project
 from tests.acceptance.truth.row import MODES, Outcome, Process, Row
+from tests.acceptance.truth.starting import Made, Started, template
 
 ROOT = Path(__file__).parents[3]
 _INSIDE = Path(__file__).with_name("inside")
@@ -70,9 +69,9 @@ def _play(row: Row, place: Path, modes: str) -> list[Answers]:
         project.begin_repository()
     project.fill(row.data)
     found: list[Answers] = []
-    for process in row.processes:
+    for number, process in enumerate(row.processes):
         process.change(project)
-        found.append(_start(row, process, project, modes))
+        found.append(_start(row, process, project, modes, number))
     return found
 
 
@@ -88,28 +87,27 @@ def contradictions(row: Row, mode: str, played: list[Answers]) -> list[str]:
 # ---------------------------------------------------------------- starting
 
 
-def _start(row: Row, process: Process, project: Project, modes: str) -> Answers:
+def _start(row: Row, process: Process, project: Project, modes: str, number: int) -> Answers:
     """Start a process, or several at once, and read what they wrote."""
-    files = [project.place / f"answers_{number}" for number in range(process.times)]
-    running = [_popen(row, process, project, modes, file) for file in files]
+    files = [project.place / f"answers_{copy}" for copy in range(process.times)]
+    running = [_begin(row, process, project, modes, number, file) for file in files]
     found: Answers = {}
     for started, file in zip(running, files, strict=True):
-        output, errors = started.communicate(timeout=_LONGEST)
+        status, said = started.wait(_LONGEST)
         answers = _read(file)
-        if started.returncode == _KILLED:
+        if status == _KILLED:
             answers += [{"mode": mode, "outcome": "killed"} for mode in modes.split()]
-        elif started.returncode:
-            raise AssertionError(f"a process ended with {started.returncode}\n{output}{errors}")
+        elif status:
+            raise AssertionError(f"a process ended with {status}\n{said}")
         for answer in answers:
             found.setdefault(answer["mode"], []).append(answer)
     return found
 
 
-def _popen(
-    row: Row, process: Process, project: Project, modes: str, file: Path
-) -> subprocess.Popen[str]:
+def _begin(
+    row: Row, process: Process, project: Project, modes: str, number: int, file: Path
+) -> Started | Made:
     code = f"from asking import *\n{dedent(process.code)}\nleave()\n"
-    argv = process.argv or ("-c", code)
     file.unlink(missing_ok=True)
     environment = {
         **{name: text for name, text in os.environ.items() if not name.startswith("CONSIST_")},
@@ -122,14 +120,10 @@ def _popen(
         "TRUTH_CLOSES": "yes" if row.closes else "",
         **process.environment,
     }
-    return subprocess.Popen(
-        [sys.executable, *argv],
-        cwd=project.root,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    log = file.with_suffix(".log")
+    if process.argv or any(name.startswith("PYTHON") for name in process.environment):
+        return Started(process.argv or ("-c", code), project.root, environment, log)
+    return Made(template(number % 2), code, project.root, environment, log)
 
 
 def _read(file: Path) -> list[dict[str, Any]]:

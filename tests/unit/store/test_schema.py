@@ -12,7 +12,14 @@ from consist.models.artifact import Artifact, ArtifactContent
 from consist.models.base import consist_registry
 from consist.models.facet import ArtifactFacet, ArtifactKV, ConfigFacet, RunConfigKV
 from consist.models.record import ArtifactRecord, RunRecord
-from consist.models.run import Run, RunArtifactLink, RunBindingInvocation, RunExtra
+from consist.models.run import (
+    PackageSet,
+    Run,
+    RunArtifactLink,
+    RunBindingInvocation,
+    RunChange,
+    RunExtra,
+)
 from consist.models.schema import (
     ArtifactSchema,
     ArtifactSchemaField,
@@ -26,7 +33,7 @@ from tests.unit.store.worlds import artifact, run
 MODELS = [
     *(Artifact, ArtifactContent, ArtifactFacet, ArtifactKV, ArtifactSchema, ArtifactSchemaField),
     *(ArtifactSchemaObservation, ArtifactSchemaRelation, ConfigFacet, Run, RunArtifactLink),
-    *(RunBindingInvocation, RunConfigKV, RunExtra),
+    *(RunBindingInvocation, RunConfigKV, RunExtra, RunChange, PackageSet),
 ]
 
 
@@ -76,7 +83,7 @@ def test_no_model_is_forgotten(migrated: duckdb.DuckDBPyConnection) -> None:
     stored = migrated.execute(
         "SELECT table_name FROM duckdb_tables() WHERE database_name = 'fresh'"
     ).fetchall()
-    own = {"consist_store", "consist_journal", "consist_key"}
+    own = {"consist_store", "consist_journal", "consist_key", "consist_purged"}
     assert {name for (name,) in stored} == set(KEYS) | own
 
 

@@ -1,0 +1,197 @@
+"""Runs that are removed from the record for good, and how they stay away.
+
+What speaks of them is deleted in bulk. Their internal ids remain, in the database and in a file
+beside the journals, so that neither a journal that was merged before nor a snapshot that somebody
+kept brings them back into a database that is filled anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from consist.errors import StoreUnwritable
+from consist.files.atomic import write_atomic
+from consist.models.record import Event, PurgeEvent, encode
+from consist.store.folder import JournalFolder
+from consist.store.global_tables import LEDGER, SCHEMA, identifier
+from consist.store.known import HASHED, key_of
+from consist.store.migrations import set_value, store_values
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_COUNT = "purged"
+"""Entry of the store's own table: how many runs were purged."""
+
+_OF_RUN = ("run_extra", "run_artifact_link", "run_config_kv", "artifact_schema_observation")
+
+
+class Purged(msgspec.Struct, frozen=True):
+    """One run that was removed from the record."""
+
+    uid: str
+    run_id: str
+    at: datetime
+    by: str | None = None
+
+
+def purge(connection: DuckDBPyConnection, database: str, events: Iterable[Event]) -> bool:
+    """Delete what some records say is to be purged; return whether there was any such record.
+
+    This happens in the transaction of the caller, before the rows of these events are stored.
+    """
+    found = [event for event in events if isinstance(event, PurgeEvent)]
+    for event in found:
+        _Purge(connection, database).carry_out(event)
+    return bool(found)
+
+
+def keep_away(connection: DuckDBPyConnection, database: str, folder: JournalFolder) -> None:
+    """Let a database that is filled anew know what was purged from the one before."""
+    _remember(connection, database, _read(folder))
+
+
+def write_list(connection: DuckDBPyConnection, database: str, folder: JournalFolder) -> None:
+    """Keep the list of purged runs beside the journals, if it is not what the database has."""
+    count = int(store_values(connection, database).get(_COUNT, 0))
+    if not count or count == len(_read(folder)):
+        return
+    rows = connection.execute(f"SELECT * FROM {database}.consist_purged ORDER BY purged_at, uid")
+    listed = [Purged(*row) for row in rows.fetchall()]
+    with suppress(StoreUnwritable):  # another merge will
+        write_atomic(folder.purged, encode(listed))
+
+
+def _read(folder: JournalFolder) -> list[Purged]:
+    try:
+        return msgspec.json.decode(folder.purged.read_bytes(), type=list[Purged])
+    except (OSError, msgspec.DecodeError):
+        return []
+
+
+def _remember(connection: DuckDBPyConnection, database: str, purged: Iterable[Purged]) -> None:
+    """Note runs as purged, each once."""
+    rows = [{"uid": p.uid, "run_id": p.run_id, "purged_at": p.at, "author": p.by} for p in purged]
+    if not rows:
+        return
+    shape = '[{"uid":"VARCHAR","run_id":"VARCHAR","purged_at":"TIMESTAMPTZ","author":"VARCHAR"}]'
+    connection.execute(
+        f"INSERT INTO {database}.consist_purged SELECT uid, run_id, purged_at, author FROM"
+        f" (SELECT unnest(from_json(?::JSON, '{shape}'), max_depth := 2))"
+        f" WHERE uid NOT IN (SELECT uid FROM {database}.consist_purged)",
+        [encode(rows).decode()],
+    )
+    row = connection.execute(f"SELECT count(*) FROM {database}.consist_purged").fetchone()
+    set_value(connection, database, _COUNT, str(row[0] if row else 0))
+
+
+class _Purge:
+    """One purge, in the caller's transaction."""
+
+    def __init__(self, connection: DuckDBPyConnection, database: str) -> None:
+        self._connection, self._database = connection, database
+        self._keys: list[int] = []
+
+    def carry_out(self, event: PurgeEvent) -> None:
+        """Delete runs, and the artifacts that go with them."""
+        gone = (Purged(uid, run_id, event.at, event.by) for uid, run_id in event.runs.items())
+        _remember(self._connection, self._database, gone)
+        ids = self._column("run", "id", "uid", event.runs)
+        facets = self._column("run_config_kv", "facet_id", "run_id", ids)
+        self._keys += [key_of("run", name) for name in (*event.runs, *ids)]
+        changes = self._column("run_change", "id", "uid", event.runs)
+        self._keys += [key_of("run_change", name) for name in changes]
+        self._delete("run_change", "uid", event.runs)
+        for table in _OF_RUN:
+            self._delete(table, "run_id", ids)
+        for column in ("requested_run_id", "execution_run_id"):
+            self._delete("run_binding_invocation", column, ids)
+        self._delete("run", "uid", event.runs)
+        self._delete_unused("config_facet", facets, "run_config_kv", "facet_id")
+        artifacts = self._unused(event.artifacts, "run_artifact_link", "artifact_id")
+        self._delete_artifacts(artifacts, rows=event.rows)
+        self._execute(
+            f"DELETE FROM {self._database}.consist_key WHERE hash IN"
+            " (SELECT unnest(from_json(?::JSON, '[\"UBIGINT\"]')))",
+            self._keys,
+        )
+
+    def _delete_artifacts(self, ids: list[str], *, rows: bool) -> None:
+        if rows:
+            self._delete_rows(ids)
+        contents = self._column("artifact", "content_id", "id", ids)
+        leaves = self._rows(
+            f"SELECT DISTINCT artifact_id, facet_id FROM {self._database}.artifact_kv"
+            f" WHERE artifact_id IN {_TEXTS}",
+            ids,
+        )
+        self._keys += [key_of("artifact_kv", *leaf) for leaf in leaves]
+        self._keys += [key_of("artifact", artifact_id) for artifact_id in ids]
+        self._delete("artifact_kv", "artifact_id", ids)
+        self._delete("artifact_schema_observation", "artifact_id", ids)
+        self._delete("artifact", "id", ids)
+        self._delete_unused("artifact_content", contents, "artifact", "content_id")
+        facets = list({facet for _, facet in leaves})
+        self._delete_unused("artifact_facet", facets, "artifact_kv", "facet_id")
+
+    def _delete_rows(self, ids: list[str]) -> None:
+        """Delete the rows that were ingested from artifacts, and their entries in the ledger."""
+        ledger = f"{self._database}.{SCHEMA}.{LEDGER}"
+        known = self._connection.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE database_name = ? AND schema_name = ?"
+            " AND table_name = ?",
+            [self._database, SCHEMA, LEDGER],
+        ).fetchone()
+        if known is None:
+            return
+        found = self._rows(f"SELECT table_name FROM {ledger} WHERE artifact_id IN {_TEXTS}", ids)
+        for table in sorted({row[0] for row in found}):
+            target = f"{self._database}.{SCHEMA}.{identifier(table)}"
+            self._execute(f"DELETE FROM {target} WHERE consist_artifact_id IN {_TEXTS}", ids)
+        self._execute(f"DELETE FROM {ledger} WHERE artifact_id IN {_TEXTS}", ids)
+
+    def _delete_unused(self, table: str, ids: list[str], user: str, column: str) -> None:
+        unused = self._unused(ids, user, column)
+        if HASHED[table] == ("id",):
+            self._keys += [key_of(table, name) for name in unused]
+        self._delete(table, "id", unused)
+
+    def _unused(self, ids: Iterable[str], user: str, column: str) -> list[str]:
+        """Return those of the ids that a table does not speak of."""
+        found = self._rows(
+            "SELECT id FROM (SELECT unnest(from_json(?::JSON, '[\"VARCHAR\"]')) AS id) AS asked"
+            f" ANTI JOIN {self._database}.{user} AS used ON used.{column} = asked.id",
+            ids,
+        )
+        return [row[0] for row in found]
+
+    def _column(self, table: str, wanted: str, column: str, values: Iterable[str]) -> list[str]:
+        found = self._rows(
+            f"SELECT DISTINCT {wanted} FROM {self._database}.{table}"
+            f" WHERE {column} IN {_TEXTS} AND {wanted} IS NOT NULL",
+            values,
+        )
+        return [row[0] for row in found]
+
+    def _delete(self, table: str, column: str, values: Iterable[str]) -> None:
+        self._execute(
+            f"DELETE FROM {self._database}.{table} WHERE {column} IN {_TEXTS}", list(values)
+        )
+
+    def _rows(self, statement: str, values: Iterable[str]) -> list[Any]:
+        return self._connection.execute(statement, [_json(values)]).fetchall()
+
+    def _execute(self, statement: str, values: Iterable[str | int]) -> None:
+        self._connection.execute(statement, [_json(values)])
+
+
+_TEXTS = "(SELECT unnest(from_json(?::JSON, '[\"VARCHAR\"]')))"
+
+
+def _json(values: Iterable[str | int]) -> str:
+    return encode(list(values)).decode()
