@@ -62,11 +62,11 @@ else:
     find_artifacts_ = LazyRoom("consist.query.artifacts")
     lineage_ = LazyRoom("consist.query.lineage")
     ask = LazyRoom("consist.query.ask")
-    facets = LazyRoom("consist.query.facets")
-    related = LazyRoom("consist.query.related")
     runset = LazyRoom("consist.query.runset")
     diff = LazyRoom("consist.query.diff")
     config_bundle = LazyRoom("consist.query.config_bundle")
+    facets = LazyRoom("consist.query.facets")
+    related = LazyRoom("consist.query.related")
     hybrid = LazyRoom("consist.views.hybrid")
     hot = LazyRoom("consist.hot.ingest")
 

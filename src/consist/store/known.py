@@ -115,10 +115,10 @@ def keys_of(event: Event) -> set[int]:
             run, artifacts = document.run, (*document.inputs, *document.outputs)
             keys = {key_of("run", run.uid), key_of("run", run.id)}
             keys |= _facet_keys(document.extra.artifact_facets)
+            keys |= {key_of("run_change", change.id) for change in document.extra.changes}
             if document.facet is not None and document.extra.facet is not None:
                 digest = facet_digest(document.facet)
                 keys.add(_facet_key("config_facet", digest, document.extra.facet))
-            keys |= {key_of("run_change", change.id) for change in document.extra.changes}
         case LogEvent(uid=uid, run_id=run_id, artifacts=artifacts, facets=facets):
             keys = {key_of("run", uid), key_of("run", run_id)} | _facet_keys(facets)
         case RowEvent(run=run):

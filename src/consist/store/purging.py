@@ -104,8 +104,7 @@ class _Purge:
         ids = self._column("run", "id", "uid", event.runs)
         facets = self._column("run_config_kv", "facet_id", "run_id", ids)
         self._keys += [key_of("run", name) for name in (*event.runs, *ids)]
-        changes = self._column("run_change", "id", "uid", event.runs)
-        self._keys += [key_of("run_change", name) for name in changes]
+        self._forget_keys("run_change", "uid", list(event.runs))
         self._delete("run_change", "uid", event.runs)
         for table in _OF_RUN:
             self._delete(table, "run_id", ids)
@@ -125,18 +124,13 @@ class _Purge:
         if rows:
             self._delete_rows(ids)
         contents = self._column("artifact", "content_id", "id", ids)
-        leaves = self._rows(
-            f"SELECT DISTINCT artifact_id, facet_id FROM {self._database}.artifact_kv"
-            f" WHERE artifact_id IN {_TEXTS}",
-            ids,
-        )
-        self._keys += [key_of("artifact_kv", *leaf) for leaf in leaves]
-        self._keys += [key_of("artifact", artifact_id) for artifact_id in ids]
+        facets = self._column("artifact_kv", "facet_id", "artifact_id", ids)
+        self._forget_keys("artifact_kv", "artifact_id", ids)
+        self._forget_keys("artifact", "id", ids)
         self._delete("artifact_kv", "artifact_id", ids)
         self._delete("artifact_schema_observation", "artifact_id", ids)
         self._delete("artifact", "id", ids)
         self._delete_unused("artifact_content", contents, "artifact", "content_id")
-        facets = list({facet for _, facet in leaves})
         self._delete_unused("artifact_facet", facets, "artifact_kv", "facet_id")
 
     def _delete_rows(self, ids: list[str]) -> None:
@@ -157,9 +151,17 @@ class _Purge:
 
     def _delete_unused(self, table: str, ids: list[str], user: str, column: str) -> None:
         unused = self._unused(ids, user, column)
-        if HASHED[table] == ("id",):
-            self._keys += [key_of(table, name) for name in unused]
+        self._forget_keys(table, "id", unused)
         self._delete(table, "id", unused)
+
+    def _forget_keys(self, table: str, column: str, values: list[str]) -> None:
+        """Note the keys of rows that are about to be deleted."""
+        rows = self._rows(
+            f"SELECT DISTINCT {', '.join(HASHED[table])} FROM {self._database}.{table}"
+            f" WHERE {column} IN {_TEXTS}",
+            values,
+        )
+        self._keys += [key_of(table, *row) for row in rows]
 
     def _unused(self, ids: Iterable[str], user: str, column: str) -> list[str]:
         """Return those of the ids that a table does not speak of."""
