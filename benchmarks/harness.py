@@ -42,7 +42,7 @@ class Sizes:
     chain_rounds: int = 5
     processes: int = 4
     runs_each: int = 200
-    asked: int = 200
+    asked: int = 1_000
     large_file: int = 200 * 2**20
     materialized_file: int = 2**31
     materialized_files: int = 10_000
@@ -58,6 +58,7 @@ QUICK = Sizes(
     rounds=5,
     calls=30,
     recorded_runs=10_000,
+    asked=200,
     chain_rounds=3,
     fresh=5,
     hits_in_memory=5_000,

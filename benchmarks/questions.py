@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import duckdb
 
 from benchmarks.harness import Figure, Samples, Sizes, alternate, at_most, calls
-from benchmarks.work import Project, filled
+from benchmarks.work import Project, chained, filled
 from consist import Tracker
 
-_FIXED, _PER_ROW, _IN_TURN = 30e-3, 0.1e-3, 20e-3
+_FIXED, _PER_ROW, _IN_TURN, _CHAIN = 30e-3, 0.1e-3, 20e-3, 20e-3
 _EXPLAINED = 50e-3
 _CALLS = 3
 
@@ -32,9 +32,12 @@ def questions(sizes: Sizes, folder: Path) -> Iterator[Figure]:
         tracker.store.sync(wait=60.0)
         shutil.copy(project.database, copy)
         with duckdb.connect(copy, read_only=True) as plain:
-            for question in _questions(tracker, f"scale_filled{sizes.recorded_runs // 2:07d}"):
+            number = sizes.recorded_runs // 2
+            run_id = f"scale_filled{number:07d}"
+            for question in (*_questions(tracker, run_id), *_of_facets(tracker, number)):
                 yield _asked(sizes, question, plain)
         yield _in_turn(sizes, project, tracker)
+        yield _lineage(sizes, project, tracker)
 
 
 def explain(sizes: Sizes, folder: Path) -> Iterator[Figure]:
@@ -124,6 +127,84 @@ def _questions(tracker: Tracker, run_id: str) -> Iterator[_Question]:
         "SELECT a.* FROM artifact a JOIN run_artifact_link l ON l.artifact_id = a.id"
         " WHERE l.run_id = ? AND l.direction = 'output'",
         (run_id,),
+    )
+
+
+def _of_facets(tracker: Tracker, number: int) -> Iterator[_Question]:
+    """Ask for values of which one run has each, and for values that many share."""
+    run_id, model = f"scale_filled{number:07d}", f"model_{number % 20}"
+    leaf = "key = ? AND namespace = ?"
+    newest = "ORDER BY created_at DESC LIMIT 100"
+    yield _Question(
+        "get_config_values",
+        lambda: tracker.get_config_values(run_id),
+        "SELECT * FROM run_config_kv WHERE run_id = ?",
+        (run_id,),
+    )
+    yield _Question(
+        "find_runs_by_facet_kv, a number of many",
+        lambda: tracker.find_runs_by_facet_kv(namespace=model, key="zone", value_num=number % 25),
+        f"SELECT * FROM run WHERE id IN (SELECT run_id FROM run_config_kv WHERE {leaf}"
+        f" AND value_num = ?) {newest}",
+        ("zone", model, number % 25),
+    )
+    yield _Question(
+        "find_runs_by_facet_kv, a text of one",
+        lambda: tracker.find_runs_by_facet_kv(
+            namespace=model, key="note", value_str=f"variant {number}"
+        ),
+        f"SELECT * FROM run WHERE id IN (SELECT run_id FROM run_config_kv WHERE {leaf}"
+        f" AND value_str = ?) {newest}",
+        ("note", model, f"variant {number}"),
+    )
+    yield _Question(
+        "find_runs_by_facet_kv, a whole number of one",
+        lambda: tracker.find_runs_by_facet_kv(
+            namespace=model, key="seed", value_num=number * 1_000_003
+        ),
+        f"SELECT * FROM run WHERE id IN (SELECT run_id FROM run_config_kv WHERE {leaf}"
+        f" AND value_int = ?) {newest}",
+        ("seed", model, number * 1_000_003),
+    )
+    one = "id IN (SELECT run_id FROM run_config_kv WHERE key = ? AND {} = ?)"
+    yield _Question(
+        "find_runs(facet of many)",
+        lambda: tracker.find_runs(facet={"mode": "bike"}),
+        f"SELECT * FROM run WHERE {one.format('value_str')} {newest}",
+        ("mode", "bike"),
+    )
+    yield _Question(
+        "find_runs(two values of a facet, status)",
+        lambda: tracker.find_runs(facet={"mode": "bike", "demand.base": 3}, status="completed"),
+        f"SELECT * FROM run WHERE {one.format('value_str')} AND {one.format('value_num')}"
+        f" AND status = ? {newest}",
+        ("mode", "bike", "demand.base", 3, "completed"),
+    )
+    yield _Question(
+        "find_runs(metadata)",
+        lambda: tracker.find_runs(metadata={"cache_epoch": 1}),
+        f"SELECT * FROM run WHERE meta->>'cache_epoch' = '1' {newest}",
+    )
+
+
+def _lineage(sizes: Sizes, project: Project, tracker: Tracker) -> Figure:
+    """Ask where the end of a chain comes from, beside asking for one run."""
+    last = chained(project, tracker, sizes.steps)
+    found = alternate(
+        {
+            "ours": calls(lambda _: tracker.get_artifact_lineage(last.id), _CALLS),
+            "one": calls(lambda _: tracker.get_run(str(last.run_id)), _CALLS),
+        },
+        sizes.rounds,
+        _CALLS,
+    )
+    return Figure(
+        work=f"lineage of a chain of {sizes.steps} among {sizes.recorded_runs:,} runs",
+        ours=found["ours"].seconds,
+        cpu=found["ours"].cpu_seconds,
+        reference="get_run",
+        theirs=found["one"].seconds,
+        goals=[at_most(found["ours"].judged, _CHAIN)],
     )
 
 

@@ -13,7 +13,7 @@ import joblib
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from consist import Explanation, Tracker
+from consist import Artifact, Explanation, Tracker
 from consist.models.record import FacetRecord, RunDocument, content_id, replace
 from consist.models.result import RunResult
 from consist.store.snapshots import read_snapshot
@@ -99,6 +99,21 @@ def filled(folder: Path, runs: int) -> Project:
             raise RuntimeError("the database could not be filled")
     done.touch()
     return project
+
+
+def chained(project: Project, tracker: Tracker, steps: int) -> Artifact:
+    """Record a chain of runs, each of which read what the one before wrote; return its end."""
+    text = project.folder / "chain.txt"
+    last = None
+    for number in range(steps):
+        text.write_text(f"step {number}")
+        with tracker.start_run(f"chain_{number}", "chain"):
+            if last is not None:
+                tracker.log_input(last)
+            last = tracker.log_output(text, f"link_{number}")
+    assert last is not None
+    assert tracker.store.sync()
+    return last
 
 
 def facet_of(number: int) -> dict[str, object]:

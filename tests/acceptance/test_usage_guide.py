@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from pydantic import BaseModel
+from sqlmodel import select
 
 import consist
 from consist import (
@@ -684,3 +685,23 @@ def test_finding_runs_and_loading_artifacts(tracker: Tracker) -> None:
 
     df = consist.load_df(persons_artifact)
     assert df["year"].tolist() == [2030, 2030]
+
+
+def test_facets_side_by_side(tracker: Tracker) -> None:
+    # FAC-019, FAC-020, FAC-021, QRY-037
+    for n, mode in enumerate(("car", "bus")):
+        with tracker.trace(
+            "simulate", run_id=f"s{n}", facet={"alpha": n / 2, "beta": n, "mode": mode}
+        ):
+            pass
+    params = consist.pivot_facets(
+        namespace="simulate",
+        keys=["alpha", "beta", "mode"],
+        value_columns={"mode": "value_str"},
+    )
+
+    rows = consist.run_query(
+        select(params.c.run_id, params.c.alpha, params.c.beta, params.c.mode),
+        tracker=tracker,
+    )
+    assert sorted(map(tuple, rows)) == [("s0", 0.0, 0.0, "car"), ("s1", 0.5, 1.0, "bus")]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
 from sqlalchemy import and_, or_, select
 
 from consist.models.facet import RunConfigKV
 from consist.models.run import Run
 from consist.query.ask import among, columns, fetch, streamed
+from consist.query.conditions import leaf_value
 
 if TYPE_CHECKING:
     from consist.workspace import Workspace
@@ -31,30 +31,7 @@ def leaves(ws: Workspace, run_ids: Collection[str], *conditions: Any) -> Iterato
     chosen = (kv.run_id, kv.namespace, kv.key, kv.value_type, kv.value_str, kv.value_num)
     statement = select(*chosen, kv.value_int, kv.value_bool, kv.value_json)
     for row in streamed(ws, statement.where(among(kv.run_id, run_ids), *conditions)):
-        yield Leaf(row[0], row[1], row[2], _value(*row[3:]))
-
-
-def _value(
-    kind: str,
-    text: str | None,
-    number: float | None,
-    whole: int | None,
-    truth: bool | None,
-    document: Any,
-) -> Any:
-    match kind:
-        case "int":
-            return int(text or 0) if whole is None else whole
-        case "float":
-            return number
-        case "bool":
-            return truth
-        case "null":
-            return None
-        case "json":
-            return document if text is None else msgspec.json.decode(text)
-        case _:
-            return text
+        yield Leaf(row[0], row[1], row[2], leaf_value(*row[3:]))
 
 
 class FacetValues:
