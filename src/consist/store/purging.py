@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _COUNT = "purged"
 """Entry of the store's own table: how many runs were purged."""
 
+_FACET_OF_RUN = "json_extract_string(meta, '$.config_facet_id')"
 _OF_RUN = ("run_extra", "run_artifact_link", "run_config_kv", "artifact_schema_observation")
 
 
@@ -103,6 +104,7 @@ class _Purge:
         _remember(self._connection, self._database, gone)
         ids = self._column("run", "id", "uid", event.runs)
         facets = self._column("run_config_kv", "facet_id", "run_id", ids)
+        facets += self._column("run", _FACET_OF_RUN, "uid", event.runs)
         self._keys += [key_of("run", name) for name in (*event.runs, *ids)]
         self._forget_keys("run_change", "uid", list(event.runs))
         self._delete("run_change", "uid", event.runs)
@@ -111,6 +113,8 @@ class _Purge:
         for column in ("requested_run_id", "execution_run_id"):
             self._delete("run_binding_invocation", column, ids)
         self._delete("run", "uid", event.runs)
+        # A facet that is not indexed is named by its run alone.
+        facets = self._unused(facets, "run", _FACET_OF_RUN)
         self._delete_unused("config_facet", facets, "run_config_kv", "facet_id")
         artifacts = self._unused(event.artifacts, "run_artifact_link", "artifact_id")
         self._delete_artifacts(artifacts, rows=event.rows)
@@ -167,7 +171,7 @@ class _Purge:
         """Return those of the ids that a table does not speak of."""
         found = self._rows(
             "SELECT id FROM (SELECT unnest(from_json(?::JSON, '[\"VARCHAR\"]')) AS id) AS asked"
-            f" ANTI JOIN {self._database}.{user} AS used ON used.{column} = asked.id",
+            f" ANTI JOIN (SELECT {column} AS id FROM {self._database}.{user}) AS used USING (id)",
             ids,
         )
         return [row[0] for row in found]

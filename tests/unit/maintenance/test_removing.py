@@ -44,6 +44,18 @@ def test_nothing_brings_a_purged_run_back(world: World) -> None:
     assert world.tracker.get_run("high") is None
 
 
+def test_a_facet_stays_as_long_as_a_run_has_it_indexed_or_not(tmp_path: Path) -> None:
+    with Tracker(tmp_path / "runs", tmp_path / "p.duckdb") as tracker:
+        for name, index in (("one", True), ("two", False)):
+            with tracker.start_run(name, "m", facet={"alpha": 1}, facet_index=index):
+                pass
+        (facet,) = tracker.get_config_facets()
+        tracker.purge_db("one")
+        assert tracker.get_config_facet(facet.id) is not None
+        tracker.purge_db("two")
+        assert tracker.get_config_facets() == []
+
+
 def test_files_of_others_stay(world: World) -> None:
     tracker = world.tracker
     shared = world.file(world.cleaned)
