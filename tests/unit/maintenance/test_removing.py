@@ -171,6 +171,30 @@ def test_what_must_stay_stays(world: World) -> None:
     assert found.kept["it holds other bytes than were recorded"] == 1
 
 
+def test_what_a_run_was_given_back_is_its_own(world: World) -> None:
+    tracker = world.tracker
+    cleaned = tracker.get_run_outputs(world.cleaned)["clean"]
+    with tracker.scenario("final") as scenario:
+        scenario.run(
+            scale,
+            name="scale",
+            inputs={"clean": cleaned},
+            config={"factor": 2},
+            outputs=["scaled"],
+        )
+    hit = tracker.get_run(step_of(tracker, "final"))
+    assert hit is not None
+    assert hit.meta["cache_source"] == step_of(tracker, "high")
+    found = tracker.collect_garbage(scenarios=["high"], dry_run=True)
+    assert found.kept == {"a run that is not meant was given it back": 1}
+    freed = tracker.collect_garbage(older_than="0s", dry_run=True)
+    assert hit.meta["cache_source"] in {item.run_id for item in freed.runs}
+    tracker.annotate("final", tags=["keep"])
+    kept = tracker.collect_garbage(older_than="0s", dry_run=True)
+    assert hit.meta["cache_source"] not in {item.run_id for item in kept.runs}
+    assert kept.kept == {"tagged keep": 1}
+
+
 def test_what_nobody_can_make_again_stays(world: World) -> None:
     Path("raw.csv").unlink()
     found = world.tracker.collect_garbage(older_than="0s", keep_size=0)
