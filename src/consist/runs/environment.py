@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from consist.workspace import Workspace
 
 _MEMORY = "environment"
+_PATIENCE = 0.02  # seconds that the first executed run of a process waits for git at its end
 
 
 class _Found:
@@ -33,8 +35,16 @@ class _Found:
         self.pid = os.getpid()
         self._facts = _facts(str(ws.project_root))
         self._status = Status(str(ws.project_root)) if self._facts["commit"] else None
-        self._open = self._status is not None
+        self._open, self._patience = self._status is not None, _PATIENCE
         self.raw = raw({**self._facts, "dirty": None})
+
+    def wait(self) -> None:
+        """Give git a moment more, once."""
+        until, self._patience = time.monotonic() + self._patience, 0.0
+        while self._open and self._status is not None and not self._status.is_known:
+            if time.monotonic() >= until:
+                return
+            time.sleep(0.001)
 
     def renew(self) -> Raw:
         """Return what is known now, encoded."""
@@ -50,11 +60,11 @@ class _Found:
             self._status.give_up()
 
 
-def environment_of(ws: Workspace) -> Raw:
+def environment_of(ws: Workspace, *, patient: bool = False) -> Raw:
     """Return where runs of this process are done, encoded; JSON null where none are kept.
 
     Whether the project departs from its commit is asked once, beside the first run, and unknown
-    until git has answered.
+    until git has answered. ``patient`` waits for that a moment, the first time it is asked for.
     """
     if not ws.keeps:
         return NULL
@@ -63,6 +73,8 @@ def environment_of(ws: Workspace) -> Raw:
         found = ws.memory[_MEMORY] = _Found(ws)
         digest, packages = installed()
         ws.store.remember_packages(PackagesEvent(digest, dict(packages), datetime.now(UTC)))
+    if patient:
+        found.wait()
     return found.renew()
 
 

@@ -443,8 +443,10 @@ def _final_extra(ws: Workspace, run: ActiveRun, status: str) -> Extra:
     extra = run.extra
     late = tuple(i for i in run.inputs if i not in extra.input_digests)
     changed: dict[str, Any] = {"late_inputs": late} if late else {}
-    if run.persisted and environment_of(ws) is not extra.environment:
-        changed["environment"] = environment_of(ws)  # git has answered meanwhile
+    if run.persisted:
+        found = environment_of(ws, patient=run.hit is None)
+        if found is not extra.environment:
+            changed["environment"] = found  # git has answered meanwhile
     overwrites = run.cache_options.cache_mode == "overwrite" and status == "completed"
     if overwrites and run.record.signature is not None:
         found = ws.store.candidates(run.record.signature, thorough=False)
