@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -148,7 +148,7 @@ def test_a_copy_says_what_it_lacks_where_another_program_reads(world: World) -> 
 
 def test_compacting_gives_space_back_and_changes_nothing_else(tmp_path: Path) -> None:
     store = open_store(tmp_path, lock_wait=5.0)
-    done = [record(store, document(tables=2)) for _ in range(300)]
+    done = [record(store, document(tables=2, ended_at=datetime.now(UTC))) for _ in range(300)]
     store.sync()
     for round_ in range(4):
         for known in done:

@@ -144,11 +144,22 @@ def test_without_git_nothing_is_known(project: Path, monkeypatch: pytest.MonkeyP
     assert status.dirty is None
 
 
-def test_no_process_is_left_behind(tmp_path: Path, project: Path) -> None:
+def test_no_process_is_left_behind(
+    tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+    spawn = os.posix_spawnp
+
+    def noted(*arguments: Any, **options: Any) -> int:
+        started.append(spawn(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(os, "posix_spawnp", noted)
     with Tracker(tmp_path / "runs", tmp_path / "db.duckdb", project_root=project) as tracker:
         tracker.run(step)
+    (child,) = started
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(child, os.WNOHANG)
 
 
 def test_a_forked_child_waits_for_no_process_of_its_parent(project: Path) -> None:

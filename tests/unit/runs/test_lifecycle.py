@@ -158,7 +158,7 @@ def test_a_refused_beginning_leaves_nothing_behind(
 ) -> None:
     # ERR-003 to ERR-007, TRK-033, TRK-042
     given: dict[str, Any] = {"run_id": "r", "model": "m", **arguments}
-    with pytest.raises((ValueError, TypeError, FileNotFoundError), match=match):
+    with pytest.raises((ValueError, TypeError, KeyError, FileNotFoundError), match=match):
         tracker.begin_run(**given)
     assert tracker.find_runs() == []
     assert list(tracker.run_dir.glob("consist_runs/*")) == []

@@ -373,7 +373,7 @@ def test_a_facet_is_kept_beside_the_config(tracker: Tracker) -> None:
 
 
 def test_a_facet_key_that_the_config_does_not_have_is_an_error(tracker: Tracker) -> None:
-    with pytest.raises(ValueError, match="nothing"):
+    with pytest.raises(KeyError, match="nothing"):
         tracker.run(lambda: None, "s", config={"a": 1}, facet_from=["nothing"])
     assert tracker.find_runs() == []
 

@@ -126,17 +126,17 @@ def test_a_mark_left_during_a_merge_is_honoured_after_it(
 
     other = open_store(tmp_path, "other")
     record(existing, document("b"))
-    settle = merge._Session.settle
+    settle = merge.Session.settle
     marked: list[bool] = []
 
-    def turned_away_meanwhile(session: merge._Session) -> None:
+    def turned_away_meanwhile(session: merge.Session) -> None:
         if not marked:
             record(other, document("late"))
             existing.folder.ask_for_merge()
         marked.append(True)
         settle(session)
 
-    monkeypatch.setattr(merge._Session, "settle", turned_away_meanwhile)
+    monkeypatch.setattr(merge.Session, "settle", turned_away_meanwhile)
     existing.sync()
     assert len(marked) == 2
     assert ("late",) in merged(tmp_path, "SELECT id FROM run")

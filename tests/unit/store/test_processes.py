@@ -104,17 +104,17 @@ store = open_store(folder)
 for n in range(300):
     record(store, document("before %d" % n))
 middle, go_on = threading.Event(), threading.Event()
-original = merge._Session._retire
+original = merge.Session._retire
 def slow(session, *args):
     middle.set(); go_on.wait(20)
     original(session, *args)
-merge._Session._retire = slow
+merge.Session._retire = slow
 merger = threading.Thread(target=store.sync)
 merger.start()
 middle.wait(20)
 pid = os.fork()
 if pid == 0:
-    merge._Session._retire = original
+    merge.Session._retire = original
     record(store, document("child"))
     time.sleep(0.5)
     store.close()  # the parent merges still: this ends in time all the same

@@ -90,7 +90,7 @@ def test_every_point_is_read_as_it_was_asked_for(tracker: Tracker) -> None:
     found = [points.request(n) for n in range(6)]
     assert [r.config["demand"] for r in found] == [0.5, 0.5, 1, 1, True, True]
     assert [type(r.config["demand"]) for r in found] == [float, float, int, int, bool, bool]
-    assert [type(r.facet["demand"]) for r in found if r.facet] == [
+    assert [type(r.facet.values["demand"]) for r in found if r.facet] == [
         *(float, float, int, int, bool, bool)
     ]
     assert [r.name for r in found] == [

@@ -144,7 +144,7 @@ def test_what_a_scenario_cannot_be_given_is_one_error_before_anything(
     tracker: Tracker, given: dict[str, Any], named: str
 ) -> None:
     with (
-        pytest.raises((ValueError, TypeError), match=named) as caught,
+        pytest.raises((ValueError, TypeError, KeyError), match=named) as caught,
         tracker.scenario(**{"name": "s", **given}) as sc,
     ):
         sc.run(one, outputs=["f"])
