@@ -67,6 +67,8 @@ def gc(
       consist gc --older-than 90d --dry-run
       consist gc --keep-size 500GB --yes
     """
+    if not (older_than or keep_size or scenario):
+        raise typer.BadParameter("give --older-than, --keep-size or --scenario")
     options: dict[str, Any] = {
         "older_than": older_than,
         "keep_size": keep_size,

@@ -12,6 +12,7 @@ import typer
 from consist.cli.changing import DryRun, Force, Yes, changing, confirm
 from consist.cli.options import AsJson, DbPath, RunDir, opened
 from consist.cli.render import Column, note, print_heading, print_json, print_panel, print_table
+from consist.cli.sections import Sections
 
 if TYPE_CHECKING:
     from consist.maintenance.doctor import Diagnosis
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 db = typer.Typer(
     name="db",
+    cls=Sections,
     help="Keep a provenance database healthy: look at it, copy it, fill it, thin it out.\n\n"
     "Others may record runs while any of these commands works.\n\n"
     "Examples:\n\n\b\n"
