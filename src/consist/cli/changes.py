@@ -47,6 +47,8 @@ def annotate(
     \b
       consist annotate baseline --tag published --note "figure 3"
     """
+    if not (tag or remove_tag) and note is None:
+        raise typer.BadParameter("give --tag, --remove-tag or --note")
     with changing(db_path) as tracker:
         found = [known_run(tracker, run_id) for run_id in run_ids]
         changed = [

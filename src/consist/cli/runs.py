@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
@@ -268,13 +268,13 @@ def _facts(run: Run, scenario: str | None) -> dict[str, object]:
     }
 
 
-def _said_later(meta: dict[str, Any]) -> dict[str, object]:
+def _said_later(meta: Mapping[str, Any]) -> dict[str, object]:
     """Return what was said of a run after it was recorded, each with its time and author."""
     told: dict[str, object] = {}
     invalidated, fixed = meta.get(INVALIDATED), meta.get(STATUS_FIXED)
-    if isinstance(invalidated, dict):
+    if invalidated:
         told["Invalidated"] = _signed(invalidated, invalidated.get("reason"))
-    if isinstance(fixed, dict):
+    if fixed:
         reason = f": {fixed['reason']}" if fixed.get("reason") else ""
         told["Status fixed"] = _signed(fixed, f"from {fixed.get('from')}{reason}")
     notes = meta.get(NOTES, [])
@@ -283,7 +283,7 @@ def _said_later(meta: dict[str, Any]) -> dict[str, object]:
     return told
 
 
-def _signed(said: dict[str, Any], text: object) -> str:
+def _signed(said: Mapping[str, Any], text: object) -> str:
     try:
         when = moment(datetime.fromisoformat(said["at"]))
     except (KeyError, TypeError, ValueError):
