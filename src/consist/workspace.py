@@ -171,6 +171,10 @@ class Workspace:
                 return Path(path)
         return self._or_restored(artifact, Path(found[1] if away else found[0]))
 
+    def trusts(self, path: str) -> bool:  # noqa: ARG002 - a visitor does not trust every place
+        """Whether files may be looked for where the record alone says."""
+        return True
+
     def restored_place(self, artifact: ArtifactRecord) -> Path:
         """Return where a file goes that was made again and cannot have the place it had."""
         name = self.files.mounts.resolve(artifact.container_uri).name

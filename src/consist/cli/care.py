@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from consist.cli.artifacts import note_untrusted
 from consist.cli.changing import DryRun, Yes, changing, confirm
-from consist.cli.options import AsJson, DbPath, Mounts, RunDir, opened
+from consist.cli.options import AsJson, DbPath, Mounts, RunDir, TrustDb, opened
 from consist.cli.render import Column, note, print_json, print_table
 
 if TYPE_CHECKING:
-    from consist.core.tracker import Tracker
     from consist.maintenance.collect import Collection
 
 _SHOWN = 20
@@ -66,6 +67,8 @@ def gc(
       consist gc --older-than 90d --dry-run
       consist gc --keep-size 500GB --yes
     """
+    if not (older_than or keep_size or scenario):
+        raise typer.BadParameter("give --older-than, --keep-size or --scenario")
     options: dict[str, Any] = {
         "older_than": older_than,
         "keep_size": keep_size,
@@ -157,12 +160,14 @@ def verify(
     as_json: AsJson = False,
     run_dir: RunDir = None,
     mount: Mounts = None,
+    trust_db: TrustDb = False,
     db_path: DbPath = None,
 ) -> None:
     """Read recorded files again and say what is missing or altered.
 
     The exit code is 1 if anything is. Whatever was recorded without a digest, or by size and time
-    alone, cannot be verified.
+    alone, cannot be verified. Places that only the database names are not looked at without
+    --trust-db or --fix.
 
     Examples:
 
@@ -172,8 +177,9 @@ def verify(
     """
     from consist.maintenance.verify import verify as look
 
-    def looked_at(tracker: Tracker) -> Any:
-        return look(
+    visited = partial(opened, trust_db=trust_db)
+    with (changing if fix else visited)(db_path, run_dir, mount) as tracker:
+        found = look(
             tracker,
             run_id,
             scenario=scenario,
@@ -181,9 +187,6 @@ def verify(
             thorough=not quick,
             fix=fix,
         )
-
-    with changing(db_path, run_dir, mount) if fix else opened(db_path, run_dir, mount) as tracker:
-        found = looked_at(tracker)
     if as_json:
         import msgspec
 
@@ -204,5 +207,6 @@ def verify(
         )
         if fix:
             note(f"{found.marked} marked as missing, {found.unmarked} marks taken back")
+        note_untrusted(found.counts["untrusted"])
     if not found.is_ok:
         raise typer.Exit(1)

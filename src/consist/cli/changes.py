@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from consist.cli.options import AsJson, DbPath, find_database
+from consist.cli.changing import DryRun, changing
+from consist.cli.options import AsJson, DbPath
 from consist.cli.render import note as say
 from consist.cli.render import print_json
 from consist.cli.runs import Status, known_run
 
 if TYPE_CHECKING:
-    from consist.core.tracker import Tracker
     from consist.models.run import Run
 
 RunIds = Annotated[
@@ -25,7 +22,6 @@ RunIds = Annotated[
 RunId = Annotated[
     str, typer.Argument(metavar="RUN", help="The run; without '~<number>', its latest attempt.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")]
 
 
 def annotate(
@@ -51,7 +47,9 @@ def annotate(
     \b
       consist annotate baseline --tag published --note "figure 3"
     """
-    with opened_to_change(db_path) as tracker:
+    if not (tag or remove_tag) and note is None:
+        raise typer.BadParameter("give --tag, --remove-tag or --note")
+    with changing(db_path) as tracker:
         found = [known_run(tracker, run_id) for run_id in run_ids]
         changed = [
             tracker.annotate(run, tags=tag or (), remove_tags=remove_tag or (), note=note)
@@ -85,7 +83,7 @@ def invalidate(
     \b
       consist invalidate skims_2030 --reason "wrong tolls" --downstream --dry-run
     """
-    with opened_to_change(db_path) as tracker:
+    with changing(db_path) as tracker:
         asked = [known_run(tracker, run_id) for run_id in run_ids]
         found: dict[str, Run] = {}
         hits: dict[str, str] = {}
@@ -126,7 +124,7 @@ def fix_status(
     \b
       consist db fix-status night_run failed --reason "the node was lost"
     """
-    with opened_to_change(db_path) as tracker:
+    with changing(db_path) as tracker:
         run = known_run(tracker, run_id)
         before = run.status
         changed = tracker.fix_status(run, status.value, reason=reason, force=force, dry_run=dry_run)
@@ -135,22 +133,6 @@ def fix_status(
         else:
             verb = "would be" if dry_run else "is"
             say(f"{run.id} {verb} {status.value}; it was {before}")
-
-
-@contextmanager
-def opened_to_change(db_path: Path | None) -> Generator[Tracker]:
-    """Open a tracker that may change what is recorded.
-
-    Raises
-    ------
-    ConsistError
-        If there is no database; nothing is created.
-    """
-    path = find_database(db_path)
-    from consist.core.tracker import Tracker
-
-    with Tracker(path.parent, path) as tracker:
-        yield tracker
 
 
 def _changed(run: Run) -> dict[str, Any]:

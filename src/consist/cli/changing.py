@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consist.cli.options import find_database
+from consist.cli.opening import find_database, mount_of
 from consist.errors import ConsistError, hint
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def changing(
     ConsistError
         If there is no database.
     """
-    roots = dict(map(_mount, mounts or ()))
+    roots = dict(map(mount_of, mounts or ()))
     try:
         path = find_database(db_path)
     except ConsistError:
@@ -65,13 +65,6 @@ def _home(path: Path) -> Path:
     state = JournalFolder(path, read_only=True).state()
     used = [] if state is None else [folder for folder in state.run_dirs if Path(folder).is_dir()]
     return Path(used[0]) if len(used) == 1 else path.parent
-
-
-def _mount(text: str) -> tuple[str, Path]:
-    name, equals, path = text.partition("=")
-    if not (name and equals and path):
-        raise typer.BadParameter(f"{text!r} is not NAME=PATH", param_hint="--mount")
-    return name, Path(path)
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from consist.cli.options import AsJson, DbPath, Mounts, RunDir, opened
+from consist.cli.options import AsJson, DbPath, Mounts, RunDir, TrustDb, opened
 from consist.cli.render import (
     Column,
     note,
@@ -69,20 +69,22 @@ def compare(
     as_json: AsJson = False,
     run_dir: RunDir = None,
     mount: Mounts = None,
+    trust_db: TrustDb = False,
     db_path: DbPath = None,
 ) -> None:
-    r"""Compare two runs or two scenarios, down to the rows of their outputs.
+    """Compare two runs or two scenarios, down to the rows of their outputs.
 
     Config, code, inputs and environment are compared by what was recorded. Outputs are read where
-    their recorded digests differ. A plain id means the latest completed attempt, id~1 the first.
+    their recorded digests differ; places that only the database names are not looked at without
+    --trust-db. A plain id means the latest completed attempt, id~1 the first.
 
-    Examples
-    --------
+    Examples:
+
     \b
-    consist compare baseline toll
-    consist compare baseline toll --key trips --on trips=trip_id --rtol 1e-9
+      consist compare baseline toll
+      consist compare baseline toll --key trips --on trips=trip_id --rtol 1e-9
     """
-    with opened(db_path, run_dir, mount) as tracker:
+    with opened(db_path, run_dir, mount, trust_db) as tracker:
         found = tracker.compare(
             a, b, data=not no_data, keys=key or None, on=_key_columns(on), rtol=rtol, atol=atol
         )

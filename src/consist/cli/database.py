@@ -12,6 +12,8 @@ import typer
 from consist.cli.changing import DryRun, Force, Yes, changing, confirm
 from consist.cli.options import AsJson, DbPath, RunDir, opened
 from consist.cli.render import Column, note, print_heading, print_json, print_panel, print_table
+from consist.cli.runs import known_run
+from consist.cli.sections import Sections
 
 if TYPE_CHECKING:
     from consist.maintenance.doctor import Diagnosis
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 db = typer.Typer(
     name="db",
+    cls=Sections,
     help="Keep a provenance database healthy: look at it, copy it, fill it, thin it out.\n\n"
     "Others may record runs while any of these commands works.\n\n"
     "Examples:\n\n\b\n"
@@ -314,7 +317,7 @@ def export(
     with opened(db_path) as tracker:
         found = export_db(
             tracker,
-            run_id,
+            known_run(tracker, run_id).id,
             out,
             children=not no_children,
             lineage=not no_lineage,
@@ -440,7 +443,7 @@ def purge(
     def carried_out(*, planned: bool) -> Any:
         return purge_db(
             tracker,
-            run_id,
+            run.id,
             children=not no_children,
             delete_ingested_data=delete_ingested_data,
             prune_cache=prune_cache,
@@ -450,8 +453,9 @@ def purge(
         )
 
     with changing(db_path, run_dir) as tracker:
+        run = known_run(tracker, run_id)
         if not dry_run and not yes:
-            plan = plan_purge(tracker, run_id, children=not no_children, delete_files=delete_files)
+            plan = plan_purge(tracker, run.id, children=not no_children, delete_files=delete_files)
             _print_plan(plan, err=True)
             confirm("Remove all this for good?", yes=yes)
         found = carried_out(planned=dry_run)

@@ -74,7 +74,7 @@ def context_of(
     ConsistError
         If there is no database.
     """
-    roots = dict(map(_mount, mounts or ()))
+    roots = dict(map(mount_of, mounts or ()))
     path = find_database(db_path)
     home = str(path.parent) if run_dir is None else os.path.abspath(run_dir)  # noqa: PTH100
     placed = sorted((name, os.path.abspath(root)) for name, root in roots.items())  # noqa: PTH100
@@ -101,7 +101,14 @@ def _same_files(session: Context, asked: Context) -> bool:
     return asked == session or (asked == plain and asked.db_path == session.db_path)
 
 
-def _mount(text: str) -> tuple[str, Path]:
+def mount_of(text: str) -> tuple[str, Path]:
+    """Return name and folder of a mount that is given as ``NAME=PATH``.
+
+    Raises
+    ------
+    BadParameter
+        For anything else.
+    """
     name, equals, path = text.partition("=")
     if not (name and equals and path):
         raise typer.BadParameter(f"{text!r} is not NAME=PATH", param_hint="--mount")

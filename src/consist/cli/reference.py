@@ -20,10 +20,23 @@ _OPENING = f"""\
 
 # Command line
 
-`consist` looks at what was recorded. No command ever creates a database: a path with nothing behind
-it is an error. Commands that change something say so below; all others only read. What `--json`
-prints is told in [JSON of the command line](json.md), and a tour is
+`consist` asks what was recorded, and looks after it. What `--json` prints is told in
+[JSON of the command line](json.md), and a tour is
 [Ask from the shell](../how-to/ask-from-the-shell.md).
+
+Most commands only read. These change something:
+
+- `annotate`, `invalidate`, `db fix-status`, `validate --fix` and `verify --fix` add to the record;
+  nothing that was recorded is lost.
+- `db rebuild` and `db merge` add runs, and create the database if it is not there. To all other
+  commands a path with nothing behind it is an error.
+- `db compact` rewrites the database; what it holds stays the same.
+- `db snapshot` and `db export` write new files.
+- `gc` removes files, and `db purge` runs and, if told to, files. Both show a plan and ask first,
+  unless `--yes` is given.
+- `run-point` runs steps and records them; in `shell`, all commands do what they do elsewhere.
+
+All but `annotate`, `run-point` and those with `--fix` take `--dry-run`.
 
 | | |
 |---|---|

@@ -96,7 +96,7 @@ def moment(value: datetime | None, *, exact: bool = False) -> str:
 
 def note(text: str) -> None:
     """Print a remark on what is shown."""
-    _print(_text(text, "dim"))
+    _print(_text(clean(text), "dim"))
 
 
 # ---------------------------------------------------------------- tables
@@ -280,7 +280,7 @@ def print_panel(title: str, facts: Mapping[str, object]) -> None:
 def print_heading(text: str) -> None:
     """Print what the lines below are about."""
     _write("\n")
-    _print(_text(text, "bold"))
+    _print(_text(clean(text), "bold"))
 
 
 def print_text(text: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
@@ -23,7 +24,8 @@ from consist.cli.render import (
 )
 from consist.cli.session import listed, numbered
 from consist.errors import ConsistError, hint
-from consist.models.record import EXPLANATION
+from consist.models.changes import NOTES
+from consist.models.record import EXPLANATION, INVALIDATED, STATUS_FIXED
 
 if TYPE_CHECKING:
     from consist.cache.explanation import Change, Explanation
@@ -191,7 +193,12 @@ def show(
             print_text(run.meta["traceback"].rstrip())
 
 
-_SHOWN_APART = frozenset({"cache_rejected", "error", "partial_outputs", "traceback", EXPLANATION})
+_SHOWN_APART = frozenset(
+    {
+        *("cache_rejected", "error", "partial_outputs", "traceback"),
+        *(EXPLANATION, INVALIDATED, NOTES, STATUS_FIXED),
+    }
+)
 
 
 def known_run(tracker: Tracker, run_id: str) -> Run:
@@ -257,7 +264,31 @@ def _facts(run: Run, scenario: str | None) -> dict[str, object]:
         "Why": _why(run),
         "Error": run.meta.get("error"),
         "Partial outputs": ", ".join(run.meta.get("partial_outputs", [])),
+        **_said_later(run.meta),
     }
+
+
+def _said_later(meta: Mapping[str, Any]) -> dict[str, object]:
+    """Return what was said of a run after it was recorded, each with its time and author."""
+    told: dict[str, object] = {}
+    invalidated, fixed = meta.get(INVALIDATED), meta.get(STATUS_FIXED)
+    if invalidated:
+        told["Invalidated"] = _signed(invalidated, invalidated.get("reason"))
+    if fixed:
+        reason = f": {fixed['reason']}" if fixed.get("reason") else ""
+        told["Status fixed"] = _signed(fixed, f"from {fixed.get('from')}{reason}")
+    notes = meta.get(NOTES, [])
+    for number, remark in enumerate(notes, 1):
+        told["Note" if len(notes) == 1 else f"Note {number}"] = _signed(remark, remark.get("text"))
+    return told
+
+
+def _signed(said: Mapping[str, Any], text: object) -> str:
+    try:
+        when = moment(datetime.fromisoformat(said["at"]))
+    except (KeyError, TypeError, ValueError):
+        when = str(said.get("at"))
+    return f"{text} ({said.get('by')}, {when})"
 
 
 def _why(run: Run) -> str | None:

@@ -11,7 +11,8 @@ SECTIONS = {
     "Runs": ("runs", "show", "explain", "search", "summary", "compare", "annotate", "invalidate"),
     "Scenarios": ("scenarios", "scenario"),
     "Artifacts": ("artifacts", "lineage", "preview", "validate", "verify", "gc"),
-    "Work": ("run-point", "shell", "db"),
+    "Work": ("run-point", "shell"),
+    "Database": ("db",),
 }
 OTHERS = "Commands"
 """Where commands stand that no section names; a test finds none."""

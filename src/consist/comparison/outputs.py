@@ -14,7 +14,7 @@ from consist.comparison.columns import Table, Tolerance
 from consist.comparison.differences import Data, OutputComparison
 from consist.comparison.documents import compare_documents
 from consist.comparison.tables import TableOptions, compare_tables, taken, watched, workbench
-from consist.errors import ConsistError, UsageError, hint
+from consist.errors import ConsistError, Untrusted, UsageError, hint
 from consist.formats.base import Comparing
 from consist.hot.marks import is_ingested
 from consist.identity import short
@@ -194,7 +194,12 @@ class _Reader:
             raise hint(problem, f"columns: {known}")
 
     def _source(self, side: str, record: ArtifactRecord) -> _Source:
-        found = standing(self._ws, record)
+        try:
+            found = standing(self._ws, record)
+        except Untrusted as problem:
+            raise _CannotCompare(
+                f"the {side} file was not looked for: it lies where only the database says"
+            ) from problem
         if found.state in {"same", "unknown"}:
             note = f"{side}: unverified, no digest was recorded" if found.state == "unknown" else ""
             return _Source(side, record, Path(found.path), note)

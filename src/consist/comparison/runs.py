@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,8 +22,9 @@ from consist.comparison.differences import Difference
 from consist.comparison.outputs import DataOptions, Records, compare_outputs
 from consist.comparison.records import Configs, packages_of
 from consist.comparison.results import RunComparison, RunFacts
+from consist.errors import Untrusted
 from consist.identity import short
-from consist.models.record import NULL, RunDocument, raw, replace
+from consist.models.record import NULL, ArtifactRecord, RunDocument, raw, replace
 
 if TYPE_CHECKING:
     from consist.workspace import Workspace
@@ -40,7 +42,7 @@ def compare_runs(
     """Compare two runs and their outputs."""
     configs = Configs(ws, (left.run.id, right.run.id))
     left, right, notes = with_configs(configs, left, right)
-    found = identity_differences(left, right, lambda record: str(ws.path_of(record)))
+    found = identity_differences(left, right, partial(_place_of, ws))
     environments = _environments(ws, left, right, notes)
     return RunComparison(
         left=facts_of(left),
@@ -53,6 +55,13 @@ def compare_runs(
         outputs=compare_outputs(ws, outputs_of(left, options), outputs_of(right, options), options),
         notes=tuple(notes),
     )
+
+
+def _place_of(ws: Workspace, record: ArtifactRecord) -> str:
+    try:
+        return str(ws.path_of(record))
+    except Untrusted:
+        return record.container_uri
 
 
 def outputs_of(document: RunDocument, options: DataOptions) -> Records:

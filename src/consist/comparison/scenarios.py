@@ -46,7 +46,7 @@ def compare_scenarios(
         left=facts_of(left),
         right=facts_of(right),
         facts=tuple(fact_differences(left, right)),
-        config=identity_differences(left, right, lambda record: str(ws.path_of(record)))["config"],
+        config=identity_differences(left, right, lambda record: record.container_uri)["config"],
         steps=compared,
         outputs=compare_outputs(ws, _final(steps[0], options), _final(steps[1], options), options),
         notes=tuple(notes),

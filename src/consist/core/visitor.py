@@ -110,13 +110,13 @@ class Visitor(Tracker):
         """Yield every place that may be looked at, the likeliest first."""
         seen = set[str]()
         for path, access, recorded in self._candidates(artifact):
-            if path not in seen and (not recorded or self._trusts(path)):
+            if path not in seen and (not recorded or self.trusts(path)):
                 seen.add(path)
                 yield path, access
 
     def _all_places_count(self, artifact: Any) -> bool:
         return all(
-            self._trusts(path) for path, _, recorded in self._candidates(artifact) if recorded
+            self.trusts(path) for path, _, recorded in self._candidates(artifact) if recorded
         )
 
     def _candidates(self, artifact: Any) -> Iterator[tuple[str, Access, bool]]:
@@ -141,7 +141,8 @@ class Visitor(Tracker):
         for path in below_roots(uri, _saved(artifact.meta)):
             yield path, "recovery", True
 
-    def _trusts(self, path: str) -> bool:
+    def trusts(self, path: str) -> bool:
+        """Whether a path lies in a folder that may be looked into."""
         return self.trust_db or any(really_within(path, folder) for folder in self._folders)
 
 

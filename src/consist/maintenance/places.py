@@ -61,15 +61,30 @@ def place_of(ws: Workspace, record: ArtifactRecord) -> str:
 
     Nothing is read for it: the first place that holds anything counts.
     """
+    tried = _tried(ws, record)
+    return next(filter(os.path.lexists, tried), tried[0])
+
+
+def trusted_place_of(ws: Workspace, record: ArtifactRecord) -> str | None:
+    """Return the same of the places that this tracker trusts.
+
+    ``None`` if nothing is there, and others were not looked at.
+    """
+    tried = _tried(ws, record)
+    trusted = [path for path in tried if ws.trusts(path)]
+    found = next(filter(os.path.lexists, trusted), None)
+    return tried[0] if found is None and len(trusted) == len(tried) else found
+
+
+def _tried(ws: Workspace, record: ArtifactRecord) -> list[str]:
+    """Return the places where an artifact may lie, first where it was written."""
     written = path_on_disk(record)
-    written = None if written is None else written.partition("\0")[0]
-    if written is not None and os.path.lexists(written):
-        return written
+    first = [] if written is None else [written.partition("\0")[0]]
     try:
-        tried = places(ws.files.mounts, record.container_uri, record.root, record.meta)
+        others = places(ws.files.mounts, record.container_uri, record.root, record.meta)
     except ConsistError:
-        return written or record.container_uri
-    return next(filter(os.path.lexists, tried), written or tried[0])
+        return first or [record.container_uri]
+    return list(dict.fromkeys([*first, *others]))
 
 
 # ---------------------------------------------------------------- removing

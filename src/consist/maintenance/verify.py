@@ -13,7 +13,7 @@ from consist.errors import ConsistError, UnknownKey, hint
 from consist.files.memo import Memo
 from consist.files.transfer import size_of
 from consist.maintenance.marks import mark
-from consist.maintenance.places import place_of, store_of
+from consist.maintenance.places import store_of, trusted_place_of
 from consist.maintenance.purge import by_whom
 from consist.models.record import ArtifactRecord
 from consist.progress import Advance, counting, progress
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from consist.workspace import Workspace
 
-Verdict = Literal["ok", "missing", "altered", "unverifiable", "overwritten", "freed"]
+Verdict = Literal["ok", "missing", "altered", "unverifiable", "overwritten", "freed", "untrusted"]
 VERDICTS: tuple[Verdict, ...] = (
-    "ok", "missing", "altered", "unverifiable", "overwritten", "freed",
+    "ok", "missing", "altered", "unverifiable", "overwritten", "freed", "untrusted",
 )  # fmt: skip
 MARK = "missing_on_disk"
 """Metadata of an artifact whose file was not there when somebody looked."""
@@ -56,7 +56,8 @@ class Verification(msgspec.Struct, kw_only=True):
     counts : dict
         How many artifacts are ``ok``, ``missing`` and ``altered``; ``unverifiable``, because they
         were recorded without a digest or by size and time alone; ``overwritten`` by a later run at
-        the same place, as the record tells; and ``freed`` by ``collect_garbage``.
+        the same place, as the record tells; ``freed`` by ``collect_garbage``; and ``untrusted``,
+        because they were not looked for where the record alone says.
     problems : list of Checked
         What is missing or altered; the first ten thousand.
     bytes_read : int
@@ -160,7 +161,7 @@ class _Look:
         return self.found
 
     def _look_at(self, piece: list[tuple[ArtifactRecord, bool]]) -> None:
-        places = {record.id: place_of(self.ws, record) for record, _ in piece}
+        places = {record.id: trusted_place_of(self.ws, record) for record, _ in piece}
         if self.reads:
             self._read(piece, places)
         news: dict[str, dict[str, Any]] = {}
@@ -169,11 +170,10 @@ class _Look:
             verdict = self._verdict(record, path, superseded=superseded)
             self.found.counts[verdict] += 1
             if verdict in {"missing", "altered"} and len(self.found.problems) < _KEPT:
-                checked = Checked(
-                    record.key, record.id, record.run_id, record.container_uri, path, verdict
-                )
+                where = record.container_uri, str(path)
+                checked = Checked(record.key, record.id, record.run_id, *where, verdict)
                 self.found.problems.append(checked)
-            if (verdict == "missing") != bool(record.meta.get(MARK)):
+            if path is not None and (verdict == "missing") != bool(record.meta.get(MARK)):
                 news[record.id] = {MARK: verdict == "missing"}
         if self.fix and news:
             mark(self.ws, news, by_whom())
@@ -181,12 +181,14 @@ class _Look:
             self.found.marked += marked
             self.found.unmarked += len(news) - marked
 
-    def _read(self, piece: list[tuple[ArtifactRecord, bool]], places: Mapping[str, str]) -> None:
+    def _read(
+        self, piece: list[tuple[ArtifactRecord, bool]], places: Mapping[str, str | None]
+    ) -> None:
         """Digest every place once, in parallel."""
         wanted = {
-            places[record.id]
+            place
             for record, _ in piece
-            if record.hash is not None and not is_guess(record)
+            if (place := places[record.id]) and record.hash is not None and not is_guess(record)
         }
         paths = [path for path in sorted(wanted - self.digests.keys()) if os.path.exists(path)]  # noqa: PTH110
         if len(self.digests) > _KEPT:
@@ -207,7 +209,9 @@ class _Look:
                 except (OSError, ConsistError):
                     self.digests[path] = None
 
-    def _verdict(self, record: ArtifactRecord, path: str, *, superseded: bool) -> Verdict:
+    def _verdict(self, record: ArtifactRecord, path: str | None, *, superseded: bool) -> Verdict:
+        if path is None:
+            return "untrusted"
         if not os.path.exists(path):  # noqa: PTH110 - paths come by the thousand
             if record.meta.get("freed"):
                 return "freed"

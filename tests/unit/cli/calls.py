@@ -10,6 +10,8 @@ from typer.main import get_command
 from consist.cli import app
 from consist.cli.reference import every_command
 
+HOSTILE = "a\x1b]0;owned\x07b\nc\u202ed\u2066e\x9b31m 漢字"
+
 
 @dataclass(frozen=True)
 class Call:
@@ -22,7 +24,7 @@ class Call:
     code : int
         How it ends.
     changes : bool
-        Whether it changes the database, so that it gets a copy.
+        Whether it changes the folder, which is as before then for the next one.
     """
 
     words: tuple[str, ...]
@@ -45,22 +47,51 @@ CALLS = {
         Call(("preview", "wide")),
         Call(("preview", "facts")),
     ],
-    "consist validate": [Call(("validate",), code=1)],
+    "consist validate": [
+        Call(("validate",), code=1),
+        Call(("validate", "--fix"), code=1, changes=True),
+    ],
     "consist run-point": [Call(("run-point", "points.json", "--list"))],
     "consist shell": [Call(("shell",))],
-    "consist compare": [Call(("compare", "base~1", "base~2"))],
-    "consist annotate": [Call(("annotate", "report", "--note", "odd"), changes=True)],
-    "consist invalidate": [Call(("invalidate", "report", "--reason", "odd"), changes=True)],
-    "consist gc": [Call(("gc", "--dry-run"))],
-    "consist verify": [Call(("verify",), code=1)],
+    "consist compare": [
+        Call(("compare", "base~1", "toll")),
+        Call(("compare", "report", "hostile", "--exit-code"), code=1),
+    ],
+    "consist annotate": [
+        Call(("annotate", "report", "--note", "odd", "--tag", HOSTILE), changes=True),
+    ],
+    "consist invalidate": [
+        Call(("invalidate", "base", "--reason", HOSTILE, "--downstream"), changes=True),
+        Call(("invalidate", "report", "--reason", "odd", "--dry-run")),
+    ],
+    "consist gc": [
+        Call(("gc", "--scenario", "toll", "--dry-run")),
+        Call(("gc", "--keep-size", "0", "--yes"), changes=True),
+    ],
+    "consist verify": [
+        Call(("verify",), code=1),
+        Call(("verify", "--fix", "--quick"), code=1, changes=True),
+    ],
     "consist db inspect": [Call(("db", "inspect"))],
     "consist db doctor": [Call(("db", "doctor"))],
     "consist db snapshot": [Call(("db", "snapshot", "--out", "copy.duckdb"), changes=True)],
-    "consist db rebuild": [Call(("db", "rebuild", "--dry-run", "--json-dir", "runs"))],
-    "consist db compact": [Call(("db", "compact"), changes=True)],
+    "consist db rebuild": [
+        Call(("db", "rebuild", "--dry-run", "--json-dir", "runs")),
+        Call(("db", "rebuild", "--json-dir", "runs", "--db-path", "new.duckdb"), changes=True),
+    ],
+    "consist db compact": [
+        Call(("db", "compact", "--dry-run")),
+        Call(("db", "compact"), changes=True),
+    ],
     "consist db export": [Call(("db", "export", "report", "--out", "s.duckdb"), changes=True)],
-    "consist db merge": [Call(("db", "merge", "shard.duckdb", "--dry-run"), changes=True)],
-    "consist db purge": [Call(("db", "purge", "report", "--dry-run"))],
+    "consist db merge": [
+        Call(("db", "merge", "shard.duckdb", "--dry-run")),
+        Call(("db", "merge", "shard.duckdb"), changes=True),
+    ],
+    "consist db purge": [
+        Call(("db", "purge", "report", "--delete-files", "--dry-run")),
+        Call(("db", "purge", "report", "--delete-files", "--yes"), changes=True),
+    ],
     "consist db fix-status": [
         Call(("db", "fix-status", "report", "failed", "--reason", "odd"), changes=True)
     ],

@@ -10,6 +10,7 @@ import struct
 import sys
 import termios
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,9 @@ from rich.cells import cell_len
 
 from consist import Tracker
 from consist.cli import app
-from tests.unit.cli.calls import CALLS, COMMANDS, SINGLE, calls
-from tests.unit.cli.conftest import report, scale, two_steps
+from tests.unit.cli.calls import CALLS, COMMANDS, HOSTILE, SINGLE, calls
+from tests.unit.cli.conftest import clean, report, scale, two_steps
 
-HOSTILE = "a\x1b]0;owned\x07b\nc\u202ed\u2066e\x9b31m 漢字"
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "json.md"
@@ -39,6 +39,14 @@ def world(tmp_path_factory):
     with Tracker(root / "runs", root / "provenance.duckdb", project_root=root) as tracker:
         for _ in range(2):
             two_steps(tracker, raw)
+        with tracker.scenario("toll") as sc:
+            cleaned = sc.run(clean, inputs={"raw": raw}, outputs=["clean"], year=2030)
+            sc.run(
+                scale,
+                inputs={"clean": cleaned.outputs["clean"]},
+                config={"factor": 3},
+                outputs=["scaled"],
+            )
         report(tracker)
         with pytest.raises(RuntimeError):
             tracker.run(refuse, name="hostile", run_id="hostile", tags=[HOSTILE], model=HOSTILE)
@@ -50,17 +58,36 @@ def world(tmp_path_factory):
                 config={"text": HOSTILE},
                 outputs=["o"],
             )
-    with Tracker(root / "other", root / "shard.duckdb") as other, other.start_run("x", model="m"):
-        pass
+    next((root / "runs" / "consist_runs").glob("toll_scale*.json")).unlink()
+    with Tracker(root / "other", root / "shard.duckdb") as other:
+        for run_id in ("x", "report"):
+            with other.start_run(run_id, model="m"):
+                pass
     return root
+
+
+@contextmanager
+def kept(world, kept_in, asked):
+    """Have the folder as it was after a call that changes it.
+
+    A copy of it would not do: a database knows where its run folders are.
+    """
+    if not asked.changes:
+        yield world
+        return
+    before = shutil.copytree(world, kept_in / "before")
+    try:
+        yield world
+    finally:
+        shutil.rmtree(world)
+        shutil.move(before, world)
 
 
 @pytest.fixture
 def place(world, tmp_path, request):
-    """The folder of the world; a copy of it for what changes it."""
-    if not request.getfixturevalue("asked").changes:
-        return world
-    return shutil.copytree(world, tmp_path / "copy")
+    """The folder of the world, which is the same after each test."""
+    with kept(world, tmp_path, request.getfixturevalue("asked")) as folder:
+        yield folder
 
 
 class Terminal:
@@ -213,10 +240,10 @@ JSON = [name for name in SINGLE if any("--json" in p.opts for p in COMMANDS[name
 def test_json_has_the_keys_that_the_page_names(name, world, tmp_path, monkeypatch):
     told = documented(name)
     printed = set()
-    for number, asked in enumerate(CALLS[name]):
-        place = shutil.copytree(world, tmp_path / str(number)) if asked.changes else world
-        monkeypatch.chdir(place)
-        code, out, err = piped([*asked.words, "--json"])
+    for asked in CALLS[name]:
+        with kept(world, tmp_path, asked):
+            monkeypatch.chdir(world)
+            code, out, err = piped([*asked.words, "--json"])
         assert code == asked.code, err
         assert out.isascii()
         printed |= set(keys_of(json.loads(out)))
