@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,8 +18,18 @@ from consist.models.artifact import Artifact
 from consist.models.result import RunArtifacts
 from consist.models.run import Run, RunArtifactLink, RunExtra
 from consist.query import arguments as given
-from consist.query.ask import columns, entity, every, fetch, fetch_all, newest
-from consist.query.meant import meant_run_id
+from consist.query.ask import (
+    Ask,
+    among,
+    asking,
+    columns,
+    every,
+    fetch,
+    fetch_all,
+    newest,
+    rows_as,
+)
+from consist.query.meant import meant_run, meant_run_id
 from consist.query.runs import get_run
 from consist.types import DIRECTIONS, check_option, is_mapping
 
@@ -166,23 +177,33 @@ def get_artifacts_for_run(ws: Workspace, run_id: str) -> RunArtifacts:
     given.required_text("run_id", run_id)
     if not ws.store.has_database:
         return RunArtifacts()
-    link = columns(RunArtifactLink)
-    artifact = columns(Artifact)
-    rows = fetch(
-        ws,
-        every(Artifact, link.direction)
-        .join(RunArtifactLink, link.artifact_id == artifact.id)
-        .where(link.run_id == meant_run_id(ws, run_id))
-        .order_by(artifact.created_at, artifact.id),
-    )
     sides: dict[str, list[Artifact]] = {"input": [], "output": []}
-    names = artifact.keys()
-    for *values, direction in rows:
-        sides[direction].append(entity(ws, Artifact, dict(zip(names, values, strict=True))))
+    with asking(ws) as ask:
+        meant = meant_run(ws, run_id, ask)
+        directions = _linked_to(ask, run_id if meant is None else meant.id)
+        artifact = columns(Artifact)
+        wanted = every(Artifact).where(among(artifact.id, directions))
+        ordered = wanted.order_by(artifact.created_at, artifact.id)
+        # Told how few there can be, DuckDB reads the other columns of these rows alone.
+        rows = ask(ordered.limit(len(directions))) if directions else []
+    for direction in sides:
+        sides[direction] = rows_as(
+            ws, Artifact, (row for row in rows if direction in directions[str(row.id)])
+        )
     return RunArtifacts(
         _by_key(sides["input"], lambda: _input_names(ws, run_id)),
         {output.key: output for output in sides["output"]},
     )
+
+
+def _linked_to(ask: Ask, run_id: str) -> dict[str, set[str]]:
+    """Return as what a run has its artifacts, by their ids; a join would read far more of them."""
+    link = columns(RunArtifactLink)
+    found: dict[str, set[str]] = defaultdict(set)
+    statement = select(link.artifact_id, link.direction).where(link.run_id == run_id)
+    for artifact_id, direction in ask(statement):
+        found[str(artifact_id)].add(direction)
+    return found
 
 
 def _by_key(inputs: list[Artifact], names: Callable[[], Mapping[str, str]]) -> dict[str, Artifact]:

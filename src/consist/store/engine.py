@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import duckdb_sqlalchemy
+import msgspec
 from sqlalchemy import Engine, NullPool, create_engine
 
 if TYPE_CHECKING:
@@ -46,4 +48,14 @@ def make_engine(store: Store) -> Engine:
         connection = resources.enter_context(store.ask())
         return _AttachedConnection(connection, resources)
 
-    return create_engine("duckdb://", creator=connect, poolclass=NullPool)
+    return create_engine(
+        "duckdb://", creator=connect, poolclass=NullPool, json_deserializer=_decoded
+    )
+
+
+def _decoded(text: str) -> Any:
+    """Read a JSON value; metadata are long, and this is five times faster than Python's reader."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return json.loads(text)  # NaN, and numbers beyond all bounds

@@ -87,6 +87,7 @@ class Tail:
                 self._renew(connection, epoch, stored)
                 self._read_on(connection)
                 self._end_orphans(connection)
+                self._tables.settle(connection)
                 self._rows.create_views(connection)
                 connection.commit()
             except BaseException:
