@@ -19,9 +19,9 @@ from consist.cli import (
     lineage,
     points,
     preview,
-    prompt,
     runs,
     scenarios,
+    shell,
     validate,
 )
 from consist.cli.database import db
@@ -73,7 +73,7 @@ app.command()(care.verify)
 app.command()(care.gc)
 db.command()(changes.fix_status)
 app.add_typer(db)
-app.command()(prompt.shell)
+app.command()(shell.shell)
 
 
 def main() -> None:

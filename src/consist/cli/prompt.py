@@ -1,4 +1,4 @@
-"""``consist shell``: every command without its options for the database, one after another."""
+"""The prompt of ``consist shell``: reads lines and calls commands."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ from typing import Any
 import typer
 
 from consist.cli.offers import offers
-from consist.cli.opening import context_of, visit
-from consist.cli.options import DbPath, Mounts, RunDir, TrustDb
 from consist.cli.render import clean, note, print_panel
-from consist.cli.session import Session, current, entered
+from consist.cli.session import Session
 from consist.errors import ConsistError, UsageError, hint
 
 _FAILED, _WRONG, _INTERRUPTED = 1, 2, 130
@@ -38,52 +36,6 @@ In the shell:
   help [NAME]  this, or the help of a command
   exit, quit, q, Ctrl-D
 """
-
-
-def shell(
-    ctx: typer.Context,
-    run_dir: RunDir = None,
-    mount: Mounts = None,
-    trust_db: TrustDb = False,
-    db_path: DbPath = None,
-) -> None:
-    """Open a prompt for commands on one database.
-
-    Every command is there, and none needs --db-path, --run-dir, --mount or --trust-db again.
-
-    '#3' is the third row of the last list of runs and '@3' that of artifacts, wherever an id is
-    expected; the tab key completes commands, options, run ids and keys. 'help' tells more. The
-    database is free for others between commands. Commands can also be piped in; the exit code is
-    then that of the first that failed.
-
-    Examples:
-
-    \b
-      consist shell --db-path study/provenance.duckdb
-      printf 'runs\\nshow #1\\n' | consist shell
-    """
-    if current() is not None:
-        raise hint(ConsistError("this is a shell already"), "exit leaves it")
-    context = context_of(db_path, run_dir, mount, trust_db)
-    with visit(context) as tracker, _alone(context.db_path):
-        session = Session(context, tracker)
-        with entered(session):
-            code = Prompt(session, ctx.find_root().command).run()
-    raise typer.Exit(code)
-
-
-@contextmanager
-def _alone(db_path: str) -> Generator[None]:
-    """Let no other ``CONSIST_DB`` come before the database of the shell."""
-    earlier = os.environ.get("CONSIST_DB")
-    os.environ["CONSIST_DB"] = db_path
-    try:
-        yield
-    finally:
-        if earlier is None:
-            os.environ.pop("CONSIST_DB", None)
-        else:
-            os.environ["CONSIST_DB"] = earlier
 
 
 class Prompt(cmd.Cmd):

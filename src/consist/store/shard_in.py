@@ -103,6 +103,9 @@ def merge_shard(
     _merge_journals_of(store, shard)
     if not shard.is_file():
         raise UsageError(f"there is no shard at {shard}")
+    with shard.open("rb") as file:
+        if file.read(12)[8:] != b"DUCK":  # behind eight bytes of checksum
+            raise UsageError(f"{shard} is not a DuckDB database")
     report = MergedShard()
 
     def work(session: Session) -> None:
