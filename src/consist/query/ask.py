@@ -163,8 +163,12 @@ def among(column: Any, values: Collection[str]) -> Any:
     """
     if len(values) <= _FEW:
         return column.in_(values)
-    text = msgspec.json.encode([*values]).decode()
-    return column.in_(select(func.unnest(func.from_json(text, '["VARCHAR"]'))))
+    return column.in_(select(func.unnest(unpacked(values))))
+
+
+def unpacked(values: Collection[str]) -> Any:
+    """Return texts as a list that travels as one parameter."""
+    return func.from_json(msgspec.json.encode([*values]).decode(), '["VARCHAR"]')
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from sqlalchemy import String, exists, func, literal, select, type_coerce
 
 from consist.models.artifact import Artifact
 from consist.models.run import Run, RunArtifactLink
-from consist.query.ask import Ask, among, columns
+from consist.query.ask import Ask, among, columns, unpacked
 
 USED, MADE, GAVE_BACK, REUSED, PART, STEP = (
     "used", "made", "gave back", "reused", "part", "step",
@@ -271,7 +271,7 @@ def _text(column: Any) -> Any:
 def _ancestors(run_ids: Collection[str], max_depth: int | None) -> Any:
     """Return a select of these runs and of all that made what they used, and so on."""
     link, artifact = columns(RunArtifactLink), columns(Artifact)
-    above = select(*_first(_runs(run_ids))).cte("above", recursive=True)
+    above = select(*_first(_listed(run_ids))).cte("above", recursive=True)
     return select(
         above.union(
             select(artifact.run_id, above.c.depth + _step(max_depth))
@@ -295,6 +295,11 @@ def _step(max_depth: int | None) -> int:
 
 def _bound(walked: Any, max_depth: int | None) -> list[Any]:
     return [walked.c.depth < max_depth] if _step(max_depth) else []
+
+
+def _listed(run_ids: Collection[str]) -> Any:
+    """Return a select of these ids, whether or not there are such runs."""
+    return select(func.unnest(unpacked(run_ids)).label("run_id"))
 
 
 def _runs(run_ids: Collection[str]) -> Any:

@@ -9,7 +9,7 @@ from sqlalchemy import select, union_all
 
 from consist.models.facet import RunConfigKV
 from consist.models.run import Run
-from consist.query.ask import Ask, asking, columns, every, fetch_all, newest, parts, rows_as
+from consist.query.ask import Ask, among, asking, columns, every, fetch_all, newest, parts, rows_as
 from consist.query.conditions import Condition
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ Leaf: TypeAlias = Callable[[Any], Sequence[Condition]]
 
 _FEW = 1_000
 _SPARE = 4
+_FURTHER = 4
+"""Where some were found among so many, look among as many times more before looking at all."""
 
 
 def newest_runs(
@@ -66,17 +68,30 @@ def _of_latest(
     first, *others = leaves
     most = limit * _SPARE if conditions or others else limit + 1
     having = ask(_latest_with(first, most))
+    found = _among(ask, having, conditions, limit, others)
+    if len(found) < limit and len(having) == most and len(found) * _FURTHER >= limit:
+        most *= _FURTHER
+        having = ask(_latest_with(first, most))
+        found = _among(ask, having, conditions, limit, others)
+    return found if len(found) == limit or len(having) < most else None
+
+
+def _among(
+    ask: Ask,
+    having: Sequence[Any],
+    conditions: Sequence[Condition],
+    limit: int,
+    leaves: Sequence[Leaf],
+) -> list[Any]:
+    """Return the rows of those of some runs, the latest first, that meet everything else."""
     if not having:
         return []
     run, kv = columns(Run), columns(RunConfigKV)
-    ids, times = {row[0] for row in having}, [row[1] for row in having]
-    span = times[-1], times[0]
-    among = [kv.run_id.in_(ids), kv.created_at.between(*span)]
-    also = [run.id.in_(select(kv.run_id).where(*leaf(kv), *among)) for leaf in others]
-    wide = every(Run).where(run.id.in_(ids), run.created_at.between(*span), *conditions, *also)
-    order = run.created_at.desc(), run.id.desc()
-    found = ask(wide.order_by(*order).limit(limit))
-    return found if len(found) == limit or len(having) < most else None
+    ids, span = [row[0] for row in having], (having[-1][1], having[0][1])
+    own = [among(kv.run_id, ids), kv.created_at.between(*span)]
+    also = [run.id.in_(select(kv.run_id).where(*leaf(kv), *own)) for leaf in leaves]
+    wide = every(Run).where(among(run.id, ids), run.created_at.between(*span), *conditions, *also)
+    return ask(wide.order_by(run.created_at.desc(), run.id.desc()).limit(limit))
 
 
 def _of_all(ask: Ask, conditions: Sequence[Condition], limit: int) -> list[Any]:
@@ -88,7 +103,7 @@ def _of_all(ask: Ask, conditions: Sequence[Condition], limit: int) -> list[Any]:
     if not found:
         return []
     ids, span = [row[0] for row in found], (found[-1][1], found[0][1])
-    wide = every(Run).where(run.id.in_(ids), run.created_at.between(*span))
+    wide = every(Run).where(among(run.id, ids), run.created_at.between(*span))
     return ask(wide.order_by(*order))
 
 

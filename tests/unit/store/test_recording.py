@@ -233,3 +233,26 @@ def test_a_run_corrected_to_failed_is_no_source_any_more(store: EmbeddedStore) -
     assert store.candidates("s")
     store.amend(RowEvent(replace(done.run, status="failed")))
     assert not store.candidates("s")
+
+
+def test_questions_that_find_everything_merged_change_no_answer(store: EmbeddedStore) -> None:
+    begun = document("a", status="running", tables=0)
+    record(store, begun)
+    assert store.sync()
+    for name in ("b", "c"):
+        assert [states(store) for _ in range(6)][-1]["a"] == "running"
+        record(store, document(name))
+        assert states(store)[name] == "completed"
+        assert store.sync()
+    record(store, ended(begun))
+    assert states(store) == {"a": "completed", "b": "completed", "c": "completed"}
+    assert store.sync()
+    assert [states(store) for _ in range(6)] == [dict.fromkeys("abc", "completed")] * 6
+    with store.ask() as connection:
+        counted = "SELECT (SELECT count(*) FROM merged.run), (SELECT count(*) FROM unmerged.run)"
+        assert connection.execute(counted).fetchone() == (3, 0)
+
+
+def states(store: EmbeddedStore) -> dict[str, str]:
+    with store.ask() as connection:
+        return dict(connection.execute("SELECT id, status FROM run ORDER BY id").fetchall())
