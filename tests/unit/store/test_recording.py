@@ -236,23 +236,21 @@ def test_a_run_corrected_to_failed_is_no_source_any_more(store: EmbeddedStore) -
 
 
 def test_questions_that_find_everything_merged_change_no_answer(store: EmbeddedStore) -> None:
+    states = "SELECT id, status FROM run ORDER BY id"
     begun = document("a", status="running", tables=0)
     record(store, begun)
     assert store.sync()
+    expected = [("a", "running")]
     for name in ("b", "c"):
-        assert [states(store) for _ in range(6)][-1]["a"] == "running"
+        assert [table(store, states) for _ in range(6)] == [expected] * 6
         record(store, document(name))
-        assert states(store)[name] == "completed"
+        expected.append((name, "completed"))
+        assert table(store, states) == expected
         assert store.sync()
     record(store, ended(begun))
-    assert states(store) == {"a": "completed", "b": "completed", "c": "completed"}
+    expected[0] = ("a", "completed")
+    assert table(store, states) == expected
     assert store.sync()
-    assert [states(store) for _ in range(6)] == [dict.fromkeys("abc", "completed")] * 6
-    with store.ask() as connection:
-        counted = "SELECT (SELECT count(*) FROM merged.run), (SELECT count(*) FROM unmerged.run)"
-        assert connection.execute(counted).fetchone() == (3, 0)
-
-
-def states(store: EmbeddedStore) -> dict[str, str]:
-    with store.ask() as connection:
-        return dict(connection.execute("SELECT id, status FROM run ORDER BY id").fetchall())
+    assert [table(store, states) for _ in range(6)] == [expected] * 6
+    parts = "SELECT (SELECT count(*) FROM merged.run), (SELECT count(*) FROM unmerged.run)"
+    assert table(store, parts) == [(3, 0)]
