@@ -150,8 +150,10 @@ def _row(run: Run) -> tuple[object, ...]:
 
 
 def status_of(run: Run) -> str:
-    """Return the status of a run for a table, and whether it was a cache hit."""
-    return f"{run.status} (hit)" if run.meta.get("cache_hit") else run.status
+    """Return the status of a run for a table, and whether it was a cache hit or is invalid."""
+    remarks = {"hit": run.meta.get("cache_hit"), "invalid": run.meta.get(INVALIDATED)}
+    told = ", ".join(name for name, holds in remarks.items() if holds)
+    return f"{run.status} ({told})" if told else run.status
 
 
 def seconds(duration: float | None) -> str:
