@@ -11,6 +11,7 @@ from consist.cli.artifacts import note_untrusted
 from consist.cli.changing import DryRun, Yes, changing, confirm
 from consist.cli.options import AsJson, DbPath, Mounts, RunDir, TrustDb, opened
 from consist.cli.render import Column, note, print_json, print_table
+from consist.cli.runs import known_run
 
 if TYPE_CHECKING:
     from consist.maintenance.collect import Collection
@@ -78,6 +79,8 @@ def gc(
         "allow_external": allow_external,
     }
     with changing(db_path, run_dir, mount) as tracker:
+        for name in scenario or ():
+            known_run(tracker, name)
         if not (dry_run or yes):
             _print_plan(tracker.collect_garbage(**options, dry_run=True), err=True)
             confirm("Free all this?", yes=yes)
@@ -179,6 +182,8 @@ def verify(
 
     visited = partial(opened, trust_db=trust_db)
     with (changing if fix else visited)(db_path, run_dir, mount) as tracker:
+        for name in filter(None, (run_id, scenario)):
+            known_run(tracker, name)
         found = look(
             tracker,
             run_id,

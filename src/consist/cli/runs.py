@@ -24,8 +24,7 @@ from consist.cli.render import (
 )
 from consist.cli.session import listed, numbered
 from consist.errors import ConsistError, hint
-from consist.models.changes import NOTES
-from consist.models.record import EXPLANATION, INVALIDATED, STATUS_FIXED
+from consist.models.record import EXPLANATION, INVALIDATED, NOTES, STATUS_FIXED
 
 if TYPE_CHECKING:
     from consist.cache.explanation import Change, Explanation

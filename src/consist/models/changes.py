@@ -12,6 +12,7 @@ from typing import Any
 
 from consist.models.record import (
     INVALIDATED,
+    NOTES,
     STATUS_FIXED,
     ArtifactRecord,
     Change,
@@ -19,9 +20,6 @@ from consist.models.record import (
     RunRecord,
     replace,
 )
-
-NOTES = "notes"
-"""Where the metadata of a run keeps what was noted about it."""
 
 _NOTE = {"at", "by", "text"}
 

@@ -26,6 +26,9 @@ EXPLANATION = "cache_miss_explanation"
 INVALIDATED = "invalidated"
 """Where the metadata of a run says who let it never be given back again, and why."""
 
+NOTES = "notes"
+"""Where the metadata of a run keeps what was noted about it."""
+
 STATUS_FIXED = "status_fixed"
 """Where the metadata of a run says who corrected its status, and what it was before."""
 

@@ -105,7 +105,7 @@ def merge_shard(
         raise UsageError(f"there is no shard at {shard}")
     with shard.open("rb") as file:
         if file.read(12)[8:] != b"DUCK":  # behind eight bytes of checksum
-            raise UsageError(f"{shard} is not a DuckDB database")
+            raise StoreDamaged(str(shard), "it is not a DuckDB database")
     report = MergedShard()
 
     def work(session: Session) -> None:

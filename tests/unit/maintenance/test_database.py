@@ -156,6 +156,7 @@ def test_compacting_gives_space_back_and_changes_nothing_else(tmp_path: Path) ->
                 known.run,
                 description=f"{round_}" * 200,
                 updated_at=known.run.updated_at + timedelta(seconds=round_ + 1),
+                ended_at=known.run.updated_at,
             )
             record(store, replace(known, run=run))
         store.sync()

@@ -131,6 +131,7 @@ def test_freed_outputs_are_told_by_name_and_made_again(world: World) -> None:
     assert step in told.value.__notes__[0]
     assert tracker.verify().counts == {
         "ok": 3, "missing": 0, "altered": 0, "unverifiable": 0, "overwritten": 0, "freed": 1,
+        "untrusted": 0,
     }  # fmt: skip
     cleaned = tracker.get_run_outputs(world.cleaned)["clean"]
     with tracker.scenario("high") as scenario:
