@@ -11,8 +11,8 @@ from consist.errors import UsageError, hint
 from consist.maintenance.freeing import Collection, Freeable, Plan
 from consist.maintenance.marks import mark
 from consist.maintenance.places import Bounds, store_of
-from consist.maintenance.purge import by_whom
 from consist.progress import counting
+from consist.store.locks import this_user
 
 if TYPE_CHECKING:
     from consist.workspace import Workspace
@@ -123,7 +123,7 @@ def _carry_out(ws: Workspace, found: Collection) -> None:
     The mark comes first: bytes that are gone without one look lost, and a mark on bytes that are
     still there means nothing.
     """
-    bounds, by = Bounds(ws, store_of(ws, "collect_garbage")), by_whom()
+    bounds, by = Bounds(ws, store_of(ws, "collect_garbage")), this_user()
     with counting("freeing", len(found.runs), shown=ws.settings.progress) as show:
         for start in range(0, len(found.runs), 100):
             piece = found.runs[start : start + 100]

@@ -20,6 +20,7 @@ from consist.maintenance.places import Bounds, Claimed, place_of, store_of
 from consist.models.record import ArtifactRecord, PurgeEvent
 from consist.query.runs import get_run
 from consist.store.condition import row_counts, unended
+from consist.store.locks import this_user
 from consist.store.maintenance import as_record
 from consist.store.shard_out import subtree
 from consist.store.snapshots import load_snapshot
@@ -183,20 +184,9 @@ def _carry_out(ws: Workspace, store: EmbeddedStore, plan: PurgePlan, *, rows: bo
             artifacts=tuple(plan.orphaned_artifact_ids),
             rows=rows,
             at=datetime.now(UTC),
-            by=by_whom(),
+            by=this_user(),
         )
     )
-
-
-def by_whom() -> str:
-    """Return who asks for something, as ``user@host``."""
-    import getpass
-
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{os.uname().nodename}"
 
 
 # ---------------------------------------------------------------- the plan

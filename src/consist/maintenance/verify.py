@@ -14,10 +14,10 @@ from consist.files.memo import Memo
 from consist.files.transfer import size_of
 from consist.maintenance.marks import mark
 from consist.maintenance.places import store_of, trusted_place_of
-from consist.maintenance.purge import by_whom
 from consist.models.record import ArtifactRecord
 from consist.progress import Advance, counting, progress
 from consist.query.runs import get_run
+from consist.store.locks import this_user
 from consist.store.maintenance import as_record
 from consist.store.shard_out import subtree
 
@@ -176,7 +176,7 @@ class _Look:
             if path is not None and (verdict == "missing") != bool(record.meta.get(MARK)):
                 news[record.id] = {MARK: verdict == "missing"}
         if self.fix and news:
-            mark(self.ws, news, by_whom())
+            mark(self.ws, news, this_user())
             marked = sum(said[MARK] for said in news.values())
             self.found.marked += marked
             self.found.unmarked += len(news) - marked
