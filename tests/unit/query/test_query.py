@@ -281,7 +281,7 @@ def test_the_record_of_a_run_in_another_run_folder_is_found(tmp_path: Path) -> N
 
 
 def test_history_is_a_table_of_recent_runs_with_any_of_the_tags(years: Tracker) -> None:
-    # G-09
+    # QRY-031, QRY-032, G-09
     history = years.history(limit=2)
     assert list(history["id"]) == ["other", "base_2040"]
     assert {"status", "model_name", "duration_seconds"} <= set(history.columns)
