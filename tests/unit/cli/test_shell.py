@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -210,6 +211,7 @@ def test_on_a_terminal_ctrl_c_stays_and_ctrl_d_leaves(project, tmp_path):
     if pid == 0:
         os.chdir(project.root)
         os.environ.update(TERM="xterm", NO_COLOR="1", CONSIST_CACHE_DIR=str(tmp_path))
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # what runs in the background ignores it
         os.execv(sys.executable, command("shell"))
     said = until(terminal, "consist> ")
     os.write(terminal, b"show nob\x03")
