@@ -206,6 +206,7 @@ def test_paths_are_offered_for_files(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads a pseudo-terminal as Linux has it")
+@pytest.mark.slow  # a signal between the prompt and the wait for keys is noticed late
 def test_on_a_terminal_ctrl_c_stays_and_ctrl_d_leaves(project, tmp_path):
     pid, terminal = pty.fork()
     if pid == 0:
