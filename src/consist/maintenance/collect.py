@@ -40,7 +40,8 @@ def collect_garbage(
     """Free bytes of outputs that can be made again, while all that is known of them stays.
 
     A freed output is marked, so that whoever asks for it is told how to make it again, and a run
-    that would have been given back is executed again. Nothing is freed that nobody can make again,
+    that would have been given back is executed again where its outputs are looked at, as with
+    ``validate_cached_outputs="eager"``. Nothing is freed that nobody can make again,
     that holds other bytes than were recorded, that another artifact refers to, that a running run
     uses, that was given back to a run which is not meant, or that is tagged. Ingested rows stay.
 

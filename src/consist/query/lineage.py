@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,7 +14,6 @@ from consist.query.artifacts import get_artifact
 from consist.query.ask import Ask, among, asking, columns, every, rows_as
 from consist.query.lineage_graph import Lineage
 from consist.query.lineage_root import Root, root_of
-from consist.query.lineage_text import artifact_line, branches
 from consist.query.lineage_walk import (
     MADE,
     STEP,
@@ -251,20 +249,6 @@ def _inputs(graph: Lineage, name: str) -> list[str]:
 
 
 # ---------------------------------------------------------------- text
-
-
-def lineage_lines(tree: Node, *, show_run_ids: bool = False) -> Iterator[str]:
-    """Yield a tree of :func:`get_artifact_lineage` as lines of text."""
-
-    def said(node: Node) -> str:
-        made = node["producing_run"]
-        run = None if made is None else made["run"]
-        return artifact_line(node["artifact"], run, show_run_ids=show_run_ids)
-
-    def below(node: Node) -> list[Node]:
-        return [] if node["producing_run"] is None else node["producing_run"]["inputs"]
-
-    return branches(tree, said, below, lambda node: id(node["producing_run"] or node))
 
 
 def print_lineage(
