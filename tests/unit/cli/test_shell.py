@@ -206,7 +206,6 @@ def test_paths_are_offered_for_files(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads a pseudo-terminal as Linux has it")
-@pytest.mark.slow  # a signal between the prompt and the wait for keys is noticed late
 def test_on_a_terminal_ctrl_c_stays_and_ctrl_d_leaves(project, tmp_path):
     pid, terminal = pty.fork()
     if pid == 0:
@@ -214,12 +213,12 @@ def test_on_a_terminal_ctrl_c_stays_and_ctrl_d_leaves(project, tmp_path):
         os.environ.update(TERM="xterm", NO_COLOR="1", CONSIST_CACHE_DIR=str(tmp_path))
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # what runs in the background ignores it
         os.execv(sys.executable, command("shell"))
-    said = until(terminal, "consist> ")
-    os.write(terminal, b"show nob\x03")
-    said = until(terminal, "consist> ")
-    os.write(terminal, b"summ\t\n")
-    said = until(terminal, "consist> ")
-    assert "Summary" in said
+    until(terminal, "consist> ")
+    type_in(terminal, "show nob")
+    interrupt(terminal)
+    type_in(terminal, "summ\t", shows="summary")
+    os.write(terminal, b"\n")
+    until(terminal, "(?s)Summary.*consist> ")
     os.write(terminal, b"\x04")
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
@@ -227,11 +226,38 @@ def test_on_a_terminal_ctrl_c_stays_and_ctrl_d_leaves(project, tmp_path):
     assert "summary" in (tmp_path / "shell_history").read_text()
 
 
-def until(terminal, text):
-    """Read a terminal until it shows a text."""
-    said, deadline = "", time.monotonic() + 60
-    while text not in re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", said):
-        assert time.monotonic() < deadline, said
-        if select.select([terminal], [], [], 1)[0]:
-            said += os.read(terminal, 65_536).decode(errors="replace")
-    return said
+def type_in(terminal, keys, shows=None):
+    """Press keys, and wait for what the line shows of them as a person would."""
+    os.write(terminal, keys.encode())
+    until(terminal, shows or keys)
+
+
+def interrupt(terminal):
+    """Press Ctrl-C until there is another prompt.
+
+    A signal that comes between a key and the wait for the next one is noticed with the next one:
+    Python's reader of lines asks for signals only where its wait was interrupted.
+    """
+    for _ in range(10):
+        os.write(terminal, b"\x03")
+        if shown(terminal, "consist> ", seconds=3):
+            return
+    raise AssertionError("Ctrl-C brought no prompt")
+
+
+def until(terminal, pattern):
+    """Read a terminal until it shows what a pattern says."""
+    said = []
+    assert shown(terminal, pattern, seconds=60, said=said), "".join(said)
+
+
+def shown(terminal, pattern, seconds, said=None):
+    """Whether a terminal shows in time what a pattern says."""
+    said = [] if said is None else said
+    deadline = time.monotonic() + seconds
+    while not re.search(pattern, re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", "".join(said))):
+        if time.monotonic() > deadline:
+            return False
+        if select.select([terminal], [], [], 0.2)[0]:
+            said.append(os.read(terminal, 65_536).decode(errors="replace"))
+    return True
