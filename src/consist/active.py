@@ -27,6 +27,7 @@ from consist.models.record import (
     ArtifactRecord,
     Direction,
     Extra,
+    ObservedSchema,
     Raw,
     RunDocument,
     RunRecord,
@@ -93,6 +94,8 @@ class ActiveRun:
         Facets that the run gave to artifacts, by artifact id.
     news : dict
         What the run said of artifacts that were recorded before, by artifact id.
+    schemas : list of ObservedSchema
+        What schemas the run observed on artifacts.
     process : int
         Id of the process that began it.
     """
@@ -120,6 +123,8 @@ class ActiveRun:
     confirmed: set[str] = field(default_factory=set[str])
     facets: dict[str, ArtifactFacetRecord] = field(default_factory=dict[str, ArtifactFacetRecord])
     news: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    schemas: list[ObservedSchema] = field(default_factory=list[ObservedSchema])
+    _layouts: set[str] = field(default_factory=set[str])
     artifact_dir: Path | None = None
     written_size: int = 0
     _given_back: dict[str, dict[str, list[ArtifactRecord]]] = field(
@@ -171,6 +176,8 @@ class ActiveRun:
             extra = replace(
                 extra, input_names=names, artifact_facets=dict(self.facets), news=dict(self.news)
             )
+        if self.schemas:
+            extra = replace(extra, schemas=tuple(self.schemas))
         return RunDocument(
             run=self.record,
             inputs=tuple(self.inputs.values()),
@@ -237,6 +244,18 @@ class ActiveRun:
             for name, known in self.named.items():
                 if known.id == artifact.id:
                     self.named[name] = artifact
+
+    def observe(self, observed: ObservedSchema) -> ObservedSchema:
+        """Keep what schema an artifact has; return it as it is to be told.
+
+        A layout that this run has told before is not told again.
+        """
+        with self.lock:
+            known = observed.schema_id in self._layouts
+            told = replace(observed, layout=None) if known else observed
+            self._layouts.add(observed.schema_id)
+            self.schemas.append(told)
+            return told
 
     def add(self, artifact: ArtifactRecord, direction: Direction, name: str | None = None) -> None:
         """Take in a logged artifact, under another name than its key if asked; tell listeners."""

@@ -14,6 +14,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from consist.models.observed import ObservedSchema
+
 Direction = Literal["input", "output"]
 RunStatus = Literal["running", "completed", "failed", "interrupted"]
 
@@ -163,6 +165,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Why it is invalid or has another status.
     news : dict
         Metadata of its artifacts, by artifact id.
+    schemas : tuple of ObservedSchema
+        Schemas of its artifacts that were captured then.
     """
 
     id: str
@@ -175,6 +179,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: str | None = None
     reason: str | None = None
     news: dict[str, dict[str, Any]] = {}
+    schemas: tuple[ObservedSchema, ...] = ()
 
 
 class Extra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -215,6 +220,8 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         they follow from that.
     environment : msgspec.Raw
         Where the run was done, encoded once per process; JSON null where that was not recorded.
+    schemas : tuple of ObservedSchema
+        What schemas the run observed on artifacts.
     """
 
     content_signature: str | None = None
@@ -233,6 +240,7 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     binding: dict[str, str] | None = None
     changes: tuple[Change, ...] = ()
     environment: msgspec.Raw = NULL
+    schemas: tuple[ObservedSchema, ...] = ()
 
 
 class RunDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,7 +282,7 @@ class RunEvent(msgspec.Struct, frozen=True, tag="run", tag_field="kind"):
 class LogEvent(msgspec.Struct, frozen=True, tag="log", tag_field="kind", omit_defaults=True):
     """Artifacts were logged into a run that is still active.
 
-    ``facets`` and ``news`` are of these artifacts; see :class:`Extra`.
+    ``facets``, ``news`` and ``schemas`` are of these artifacts; see :class:`Extra`.
     """
 
     uid: str
@@ -283,6 +291,7 @@ class LogEvent(msgspec.Struct, frozen=True, tag="log", tag_field="kind", omit_de
     artifacts: tuple[ArtifactRecord, ...]
     facets: dict[str, ArtifactFacetRecord] = {}
     news: dict[str, dict[str, Any]] = {}
+    schemas: tuple[ObservedSchema, ...] = ()
 
 
 class RowEvent(msgspec.Struct, frozen=True, tag="row", tag_field="kind"):
@@ -330,10 +339,13 @@ class StoredColumn(msgspec.Struct, frozen=True):
     text: str | None = None
 
 
-class IngestEvent(msgspec.Struct, frozen=True, tag="ingest", tag_field="kind", kw_only=True):
+class IngestEvent(
+    msgspec.Struct, frozen=True, tag="ingest", tag_field="kind", kw_only=True, omit_defaults=True
+):
     """The rows of an artifact are now these, whatever they were before.
 
-    ``news`` are the metadata that the artifact took in, which its record here has already.
+    ``news`` are the metadata that the artifact took in, which its record here has already;
+    ``schemas`` is the layout that its table has.
     """
 
     uid: str
@@ -344,6 +356,7 @@ class IngestEvent(msgspec.Struct, frozen=True, tag="ingest", tag_field="kind", k
     news: dict[str, Any]
     rows: RowsRecord
     at: datetime
+    schemas: tuple[ObservedSchema, ...] = ()
 
 
 class ChangeEvent(msgspec.Struct, frozen=True, tag="change", tag_field="kind", omit_defaults=True):

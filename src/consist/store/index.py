@@ -633,7 +633,7 @@ def _cell(value: Any) -> Any:
 
 def _given_back(document: RunDocument) -> RunDocument:
     """Return what a hit needs of its source."""
-    extra = replace(document.extra, code_parts={}, changes=(), environment=NULL)
+    extra = replace(document.extra, code_parts={}, changes=(), environment=NULL, schemas=())
     return replace(document, config=NULL, cached_run=NULL, facet=None, extra=extra)
 
 

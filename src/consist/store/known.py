@@ -2,8 +2,8 @@
 
 Tables have no keys of their own (see ``migrations``), and looking for one id in a column of texts
 reads the whole column. So the 64-bit digest of every id that may come a second time (of runs,
-artifacts, contents and facets) is kept in a narrow table, which answers thirty times faster. Two
-different ids of one store share a digest with a probability of 1e-8 at a million ids.
+artifacts, contents, facets and schemas) is kept in a narrow table, which answers thirty times
+faster. Two different ids of one store share a digest with a probability of 1e-8 at a million ids.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from consist.models.record import (
     FacetRecord,
     IngestEvent,
     LogEvent,
+    ObservedSchema,
     PackagesEvent,
     PurgeEvent,
     RowEvent,
@@ -45,6 +46,10 @@ HASHED: Mapping[str, tuple[str, ...]] = {
     "artifact_kv": ("artifact_id", "facet_id", "namespace"),
     "run_change": ("id",),
     "package_set": ("id",),
+    "artifact_schema": ("id",),
+    "artifact_schema_field": ("schema_id",),
+    "artifact_schema_observation": ("id",),
+    "artifact_schema_relation": ("schema_id", "from_field"),
 }
 """Tables whose rows are shared by runs, with the columns whose values are among the keys."""
 
@@ -116,18 +121,24 @@ def keys_of(event: Event) -> set[int]:
             keys = {key_of("run", run.uid), key_of("run", run.id)}
             keys |= _facet_keys(document.extra.artifact_facets)
             keys |= {key_of("run_change", change.id) for change in document.extra.changes}
+            keys |= _schema_keys(document.extra.schemas)
+            for change in document.extra.changes:
+                keys |= _schema_keys(change.schemas)
             if document.facet is not None and document.extra.facet is not None:
                 digest = facet_digest(document.facet)
                 keys.add(_facet_key("config_facet", digest, document.extra.facet))
         case LogEvent(uid=uid, run_id=run_id, artifacts=artifacts, facets=facets):
             keys = {key_of("run", uid), key_of("run", run_id)} | _facet_keys(facets)
+            keys |= _schema_keys(event.schemas)
         case RowEvent(run=run):
             keys, artifacts = {key_of("run", run.uid), key_of("run", run.id)}, ()
         case IngestEvent(uid=uid, run_id=run_id, artifact=artifact):
             keys, artifacts = {key_of("run", uid), key_of("run", run_id)}, (artifact,)
+            keys |= _schema_keys(event.schemas)
         case ChangeEvent(uid=uid, run_id=run_id, change=change):
             # The artifacts are not here: that something was said of one does not make it known.
             keys = {key_of("run", uid), key_of("run", run_id), key_of("run_change", change.id)}
+            keys |= _schema_keys(change.schemas)
             artifacts = ()
         case PackagesEvent(id=packages):
             keys, artifacts = {key_of("package_set", packages)}, ()
@@ -145,6 +156,20 @@ def _facet_keys(facets: Mapping[str, ArtifactFacetRecord]) -> set[int]:
         keys.add(_facet_key("artifact_facet", facet.id, facet.how))
         if facet.how.index:
             keys.add(key_of("artifact_kv", artifact_id, facet.id, facet.how.namespace))
+    return keys
+
+
+def _schema_keys(observed: Iterable[ObservedSchema]) -> set[int]:
+    keys: set[int] = set()
+    for one in observed:
+        keys.add(key_of("artifact_schema_observation", one.id))
+        if one.layout is not None:
+            keys.add(key_of("artifact_schema", one.schema_id))
+            keys.add(key_of("artifact_schema_field", one.schema_id))
+            keys |= {
+                key_of("artifact_schema_relation", one.schema_id, relation.from_field)
+                for relation in one.layout.relations
+            }
     return keys
 
 

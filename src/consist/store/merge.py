@@ -28,7 +28,7 @@ from consist.store.naming import Settled
 from consist.store.orphans import Ending, Orphans
 from consist.store.purging import keep_away, purge, write_list
 from consist.store.refill import missing_packages, newer_snapshots
-from consist.store.schema import Columns, insert_rows, table_columns
+from consist.store.schema import Columns, create_links, insert_rows, table_columns
 from consist.store.storing import Batch, prepare, without_purged
 from consist.store.tail import stored_positions
 
@@ -357,6 +357,8 @@ class Session:
         self._delete("run_extra", "run_id", batch.extras)
         self._delete("artifact", "id", batch.updated)
         insert_rows(self.connection, batch.rows, self.merger.columns, ALIAS)
+        if batch.rows.tables.get("artifact_schema"):
+            create_links(self.connection, ALIAS)
         if batch.keys:
             self.known.remember(batch.keys)
         if batch.rows.changes:

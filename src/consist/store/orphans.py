@@ -102,6 +102,7 @@ def _with_artifacts(document: RunDocument, event: LogEvent) -> RunDocument:
         document.extra,
         artifact_facets={**document.extra.artifact_facets, **event.facets},
         news={**document.extra.news, **event.news},
+        schemas=(*document.extra.schemas, *event.schemas),
     )
     return replace(document, extra=extra, **{side: tuple(logged.values())})
 
@@ -114,7 +115,7 @@ def _with_news(document: RunDocument, event: IngestEvent) -> RunDocument:
         document,
         inputs=tuple(told if a.id == told.id else a for a in document.inputs),
         outputs=tuple(told if a.id == told.id else a for a in document.outputs),
-        extra=replace(document.extra, news=news),
+        extra=replace(document.extra, news=news, schemas=(*document.extra.schemas, *event.schemas)),
     )
 
 

@@ -30,6 +30,7 @@ _COUNT = "purged"
 
 _FACET_OF_RUN = "json_extract_string(meta, '$.config_facet_id')"
 _OF_RUN = ("run_extra", "run_artifact_link", "run_config_kv", "artifact_schema_observation")
+_SCHEMA_OF_ARTIFACT = "json_extract_string(meta, '$.schema_id')"
 
 
 class Purged(msgspec.Struct, frozen=True):
@@ -108,6 +109,8 @@ class _Purge:
         self._keys += [key_of("run", name) for name in (*event.runs, *ids)]
         self._forget_keys("run_change", "uid", list(event.runs))
         self._delete("run_change", "uid", event.runs)
+        schemas = self._column("artifact_schema_observation", "schema_id", "run_id", ids)
+        self._forget_keys("artifact_schema_observation", "run_id", ids)
         for table in _OF_RUN:
             self._delete(table, "run_id", ids)
         for column in ("requested_run_id", "execution_run_id"):
@@ -117,7 +120,11 @@ class _Purge:
         facets = self._unused(facets, "run", _FACET_OF_RUN)
         self._delete_unused("config_facet", facets, "run_config_kv", "facet_id")
         artifacts = self._unused(event.artifacts, "run_artifact_link", "artifact_id")
+        schemas += self._column(
+            "artifact_schema_observation", "schema_id", "artifact_id", artifacts
+        )
         self._delete_artifacts(artifacts, rows=event.rows)
+        self._delete_schemas(schemas)
         self._execute(
             f"DELETE FROM {self._database}.consist_key WHERE hash IN"
             " (SELECT unnest(from_json(?::JSON, '[\"UBIGINT\"]')))",
@@ -132,10 +139,23 @@ class _Purge:
         self._forget_keys("artifact_kv", "artifact_id", ids)
         self._forget_keys("artifact", "id", ids)
         self._delete("artifact_kv", "artifact_id", ids)
+        self._forget_keys("artifact_schema_observation", "artifact_id", ids)
         self._delete("artifact_schema_observation", "artifact_id", ids)
         self._delete("artifact", "id", ids)
         self._delete_unused("artifact_content", contents, "artifact", "content_id")
         self._delete_unused("artifact_facet", facets, "artifact_kv", "facet_id")
+
+    def _delete_schemas(self, ids: list[str]) -> None:
+        """Delete the layouts among these that no artifact has any more."""
+        unused = self._unused(ids, "artifact_schema_observation", "schema_id")
+        unused = self._unused(unused, "artifact", _SCHEMA_OF_ARTIFACT) if unused else []
+        for table, column in (
+            ("artifact_schema_field", "schema_id"),
+            ("artifact_schema_relation", "schema_id"),
+            ("artifact_schema", "id"),
+        ):
+            self._forget_keys(table, column, unused)
+            self._delete(table, column, unused)
 
     def _delete_rows(self, ids: list[str]) -> None:
         """Delete the rows that were ingested from artifacts, and their entries in the ledger."""

@@ -188,7 +188,9 @@ def _compared(document: RunDocument) -> RunDocument:
         cached_run=NULL,
         facet=None,
         config=config.copy() if small else NULL,
-        extra=replace(document.extra, artifact_facets={}, news={}, changes=(), environment=NULL),
+        extra=replace(
+            document.extra, artifact_facets={}, news={}, changes=(), environment=NULL, schemas=()
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from consist.models.changes import in_order, merged_news
+from consist.models.observed import PROFILE_VERSION, SchemaRecord
 from consist.models.record import (
     ArtifactFacetRecord,
     ArtifactRecord,
@@ -20,6 +21,7 @@ from consist.models.record import (
     FacetRecord,
     IngestEvent,
     LogEvent,
+    ObservedSchema,
     PackagesEvent,
     RowEvent,
     RunBound,
@@ -105,14 +107,16 @@ class Rows:
                 self._add_artifacts(run_id, direction, artifacts)
                 self._add_news(event.news)
                 self._add_artifact_facets(artifacts, event.facets)
+                self._add_schemas(run_id, event.schemas)
             case RowEvent(run=run):
                 if current:
                     self.add("run", fields(run))
             case IngestEvent(artifact=artifact, news=news):
                 self._add_artifact(artifact)
                 self._add_news({artifact.id: news})
+                self._add_schemas(event.run_id, event.schemas)
             case ChangeEvent(uid=uid, change=change):
-                self._add_change(uid, change)
+                self._add_change(uid, event.run_id, change)
 
     def add_packages(self, event: PackagesEvent) -> None:
         """Take in the packages of an environment."""
@@ -129,7 +133,8 @@ class Rows:
         )
         self._add_news(said)
 
-    def _add_change(self, uid: str, change: Change) -> None:
+    def _add_change(self, uid: str, run_id: str, change: Change) -> None:
+        self._add_schemas(run_id, change.schemas)
         self.changes.setdefault(uid, []).append(change)
         row = {"id": change.id, "uid": uid, "created_at": change.at}
         row |= {"author": change.by, "change": change}
@@ -137,14 +142,14 @@ class Rows:
 
     def _add_run(self, document: RunDocument, *, current: bool, first: bool) -> None:
         run = document.run
-        extra = {"run_id": run.id, "extra": _without_changes(document.extra)}
+        extra = {"run_id": run.id, "extra": stored_extra(document.extra)}
         if current:
             self.add("run", fields(run))
             self.add("run_extra", extra)
         elif first:
             self.tables.setdefault("run_extra", {}).setdefault((run.id,), extra)
         for change in document.extra.changes:
-            self._add_change(run.uid, change)
+            self._add_change(run.uid, run.id, change)
 
     def _add_parts(self, document: RunDocument) -> None:
         run, extra = document.run, document.extra
@@ -153,6 +158,7 @@ class Rows:
         if extra.artifact_facets:
             artifacts = (*document.inputs, *document.outputs)
             self._add_artifact_facets(artifacts, extra.artifact_facets)
+        self._add_schemas(run.id, extra.schemas)
         if document.facet is not None and extra.facet is not None:
             facet_id = self._add_facet("config_facet", document.facet, extra.facet, run.created_at)
             ids = {"run_id": run.id, "facet_id": facet_id, "namespace": extra.facet.namespace}
@@ -193,6 +199,29 @@ class Rows:
             for key, leaf in leaves(facet.values, facet.how) if facet.how.index else ():
                 self.add("artifact_kv", {**ids, "key_path": key, **leaf, "created_at": at})
 
+    def _add_schemas(self, run_id: str, observed: Iterable[ObservedSchema]) -> None:
+        for one in observed:
+            if one.layout is not None:
+                self._add_layout(one.layout, one.at)
+            row = {"id": one.id, "artifact_id": one.artifact_id, "schema_id": one.schema_id}
+            row |= {"run_id": run_id, "source": one.source, "sample_rows": one.sample_rows}
+            self.add("artifact_schema_observation", {**row, "observed_at": one.at})
+
+    def _add_layout(self, layout: SchemaRecord, at: datetime) -> None:
+        row = {"id": layout.id, "profile_version": PROFILE_VERSION, "created_at": at}
+        row |= {"summary_json": layout.summary, "profile_json": layout.profile}
+        self.add("artifact_schema", row)
+        for position, column in enumerate(layout.fields):
+            row = {"schema_id": layout.id, "name": column.name, "ordinal_position": position}
+            row |= {"logical_type": column.type, "nullable": column.nullable}
+            row |= {"stats_json": column.stats, "is_enum": column.values is not None}
+            self.add("artifact_schema_field", {**row, "enum_values_json": column.values})
+        for relation in layout.relations:
+            row = {"schema_id": layout.id, "from_field": relation.from_field}
+            row |= {"to_table": relation.to_table, "to_field": relation.to_field}
+            row |= {"relationship_type": relation.kind, "cardinality": relation.cardinality}
+            self.add("artifact_schema_relation", row)
+
     def _add_facet(
         self, table: str, facet: Mapping[str, Any], how: FacetRecord, created_at: datetime
     ) -> str:
@@ -209,8 +238,9 @@ class Rows:
         return facet_id
 
 
-def _without_changes(extra: Extra) -> Extra:
-    return replace(extra, changes=()) if extra.changes else extra
+def stored_extra(extra: Extra) -> Extra:
+    """Return what is stored beside a run: all but what has tables of its own."""
+    return replace(extra, changes=(), schemas=()) if extra.changes or extra.schemas else extra
 
 
 def fields(record: Any) -> Row:

@@ -20,6 +20,16 @@ Columns = Mapping[str, Mapping[str, str]]
 
 _BATCH_BYTES = 8 * 2**20
 
+LINKS = (
+    "consist_schema_links AS SELECT DISTINCT r.schema_id,"
+    " coalesce(a.meta->>'$.dlt_table_name', s.summary_json->>'$.table_name') AS from_table,"
+    " r.from_field, r.to_table, r.to_field, r.relationship_type, r.cardinality"
+    " FROM artifact_schema_relation r LEFT JOIN artifact_schema s ON s.id = r.schema_id"
+    " LEFT JOIN artifact_schema_observation o ON o.schema_id = r.schema_id"
+    " LEFT JOIN artifact a ON a.id = o.artifact_id"
+)
+"""What tables refer to; tables of one layout refer to the same."""
+
 
 def table_columns(
     connection: DuckDBPyConnection, database: str, schema: str = "main"
@@ -46,6 +56,11 @@ def insert_rows(connection: DuckDBPyConnection, rows: Rows, columns: Columns, ta
                 f"INSERT INTO {target}.{table} ({names}) SELECT {unpacked(columns[table], '?')}",
                 [text],
             )
+
+
+def create_links(connection: DuckDBPyConnection, database: str) -> None:
+    """Let a database that is read without us show what its tables refer to."""
+    connection.execute(f"CREATE VIEW IF NOT EXISTS {database}.{LINKS}")
 
 
 def unpacked(columns: Mapping[str, str], json: str) -> str:

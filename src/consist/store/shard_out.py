@@ -21,6 +21,7 @@ from consist.store.database import STORAGE
 from consist.store.global_tables import LEDGER, SCHEMA, identifier, literal, tables_of
 from consist.store.known import StoredKeys, key_of
 from consist.store.migrations import SCHEMA_VERSION, create_tables, set_value
+from consist.store.schema import create_links
 from consist.store.tail_rows import HAS_ROWS
 
 if TYPE_CHECKING:
@@ -237,6 +238,7 @@ def _fill(connection: DuckDBPyConnection, temporary: str, *, data: bool) -> None
             for number, table in enumerate(tables_of(connection, "memory") if data else ()):
                 _copy_rows(connection, table, first=number == 0)
             _disclaim(connection, data=data)
+            create_links(connection, SHARD)
         with _transaction(connection):
             _sign(connection)
     finally:
@@ -313,6 +315,10 @@ IDENTIFIED = {
     "artifact_kv": "SELECT DISTINCT artifact_id, facet_id FROM {db}.artifact_kv",
     "run_change": "SELECT id FROM {db}.run_change",
     "package_set": "SELECT id FROM {db}.package_set",
+    "artifact_schema": "SELECT id FROM {db}.artifact_schema",
+    "artifact_schema_field": "SELECT id FROM {db}.artifact_schema",
+    "artifact_schema_observation": "SELECT id FROM {db}.artifact_schema_observation",
+    "artifact_schema_relation": "SELECT schema_id, from_field FROM {db}.artifact_schema_relation",
 }
 """What stores know each other's rows by: the ids whose digests are among their keys."""
 

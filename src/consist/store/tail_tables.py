@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from consist.store.database import ALIAS
 from consist.store.migrations import create_tables
 from consist.store.rows import Rows
-from consist.store.schema import insert_rows, json_batches, table_columns, unpacked
+from consist.store.schema import LINKS, insert_rows, json_batches, table_columns, unpacked
 from consist.store.storing import Batch
 
 if TYPE_CHECKING:
@@ -34,13 +34,7 @@ _HIDDEN = {
 }
 """What leaves out stored rows that have a newer one in the tail."""
 
-_LINKS = (
-    "CREATE OR REPLACE VIEW main.consist_schema_links AS SELECT r.schema_id,"
-    " s.summary_json->>'table_name' AS from_table, r.from_field, r.to_table, r.to_field,"
-    " r.relationship_type, r.cardinality FROM main.artifact_schema_relation r"
-    " LEFT JOIN main.artifact_schema s ON s.id = r.schema_id"
-)
-
+_LINKS = f"CREATE OR REPLACE VIEW main.{LINKS}"
 _TEXTS = ("python", "platform", "host", "user", "job", "commit", "branch", "packages")
 _ENVIRONMENT = (
     "CREATE OR REPLACE VIEW main.run_environment AS SELECT run_id, "

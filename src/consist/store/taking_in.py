@@ -21,6 +21,7 @@ from consist.store.database import ALIAS
 from consist.store.merge import WORK_MEMORY
 from consist.store.migrations import set_value, store_values
 from consist.store.refill import Stored, missing_packages
+from consist.store.rows import stored_extra
 from consist.store.snapshots import load_snapshot
 from consist.store.storing import prepare
 
@@ -149,7 +150,8 @@ class _Intake:
                 if isinstance(settled.event, RunEvent):
                     run = settled.event.doc.run
                     if (run.id,) in rows:
-                        rows[run.id,] = {"run_id": run.id, "extra": extras[run.uid]}
+                        extra = stored_extra(extras[run.uid])
+                        rows[run.id,] = {"run_id": run.id, "extra": extra}
         self.session.store(batch)
 
     def _complete(self, documents: Iterable[RunDocument]) -> None:
@@ -222,9 +224,16 @@ def _sorted_out(
 
 
 def _has_facets(document: RunDocument) -> bool:
-    return document.facet is not None or bool(document.extra.artifact_facets)
+    extra = document.extra
+    return document.facet is not None or bool(extra.artifact_facets or _observed(document))
+
+
+def _observed(document: RunDocument) -> bool:
+    extra = document.extra
+    return bool(extra.schemas) or any(change.schemas for change in extra.changes)
 
 
 def _without_facets(document: RunDocument) -> RunDocument:
-    extra = replace(document.extra, artifact_facets={}, facet=None)
+    changes = tuple(replace(change, schemas=()) for change in document.extra.changes)
+    extra = replace(document.extra, artifact_facets={}, facet=None, schemas=(), changes=changes)
     return replace(document, facet=None, extra=extra)
