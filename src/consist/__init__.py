@@ -21,7 +21,10 @@ _HOMES = {
         " run run_query run_set scenario set_current_tracker"
         " start_run trace use_tracker"
     ),
-    "consist.artifacts": "RelationConnectionLeakWarning active_relation_count",
+    "consist.artifacts": (
+        "RelationConnectionLeakWarning active_relation_count is_dataframe_artifact is_hdf_artifact"
+        " is_json_artifact is_spatial_artifact is_tabular_artifact is_zarr_artifact to_df"
+    ),
     "consist.cache.explanation": "Change Explanation",
     "consist.comparison.results": "RunComparison ScenarioComparison",
     "consist.core.tracker": "Tracker",
@@ -96,6 +99,13 @@ if TYPE_CHECKING:
     from consist.api import use_tracker as use_tracker
     from consist.artifacts import RelationConnectionLeakWarning as RelationConnectionLeakWarning
     from consist.artifacts import active_relation_count as active_relation_count
+    from consist.artifacts import is_dataframe_artifact as is_dataframe_artifact
+    from consist.artifacts import is_hdf_artifact as is_hdf_artifact
+    from consist.artifacts import is_json_artifact as is_json_artifact
+    from consist.artifacts import is_spatial_artifact as is_spatial_artifact
+    from consist.artifacts import is_tabular_artifact as is_tabular_artifact
+    from consist.artifacts import is_zarr_artifact as is_zarr_artifact
+    from consist.artifacts import to_df as to_df
     from consist.cache.explanation import Change as Change
     from consist.cache.explanation import Explanation as Explanation
     from consist.comparison.results import RunComparison as RunComparison

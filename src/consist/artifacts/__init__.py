@@ -1,13 +1,15 @@
 """Name a file, describe it, read it."""
 
 from consist.artifacts.facet_parsers import register_artifact_facet_parser
-from consist.artifacts.load import (
-    RelationConnectionLeakWarning,
-    active_relation_count,
-    load,
-    load_df,
-    load_relation,
+from consist.artifacts.kinds import (
+    is_dataframe_artifact,
+    is_hdf_artifact,
+    is_json_artifact,
+    is_spatial_artifact,
+    is_tabular_artifact,
+    is_zarr_artifact,
 )
+from consist.artifacts.load import load, load_df, load_relation
 from consist.artifacts.log import (
     log_artifact,
     log_artifacts,
@@ -15,10 +17,21 @@ from consist.artifacts.log import (
     log_output,
 )
 from consist.artifacts.materialize import materialize
+from consist.artifacts.relations import (
+    RelationConnectionLeakWarning,
+    active_relation_count,
+    to_df,
+)
 
 __all__ = [
     "RelationConnectionLeakWarning",
     "active_relation_count",
+    "is_dataframe_artifact",
+    "is_hdf_artifact",
+    "is_json_artifact",
+    "is_spatial_artifact",
+    "is_tabular_artifact",
+    "is_zarr_artifact",
     "load",
     "load_df",
     "load_relation",
@@ -28,4 +41,5 @@ __all__ = [
     "log_output",
     "materialize",
     "register_artifact_facet_parser",
+    "to_df",
 ]

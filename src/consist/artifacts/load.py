@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from consist.artifacts.relations import connection_for_files, counted, release
 from consist.artifacts.verify import verified_path
 from consist.errors import (
-    ConsistWarning,
     FileGone,
     UnsupportedFormat,
     WrongType,
@@ -26,14 +24,10 @@ from consist.types import DB_FALLBACKS, check_option
 
 if TYPE_CHECKING:
     import pandas as pd
-    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+    from duckdb import DuckDBPyRelation
 
     from consist.models.artifact import Artifact
     from consist.workspace import Workspace
-
-
-class RelationConnectionLeakWarning(ConsistWarning, RuntimeWarning):
-    """Many lazy relations are open at once."""
 
 
 def load(ws: Workspace, artifact: Artifact, **kwargs: Any) -> Any:
@@ -52,9 +46,10 @@ def load(ws: Workspace, artifact: Artifact, **kwargs: Any) -> Any:
     Returns
     -------
     object
-        A lazy DuckDB relation for tables, a lazy xarray Dataset for arrays, a document for JSON
-        that holds no records. The relation lives as long as it is referenced;
-        :func:`load_relation` closes it for sure.
+        A lazy DuckDB relation for tables, a lazy xarray Dataset for arrays, a frame for JSON that
+        holds records and else the document. A relation is open as long as it is referenced;
+        :func:`to_df` and :func:`load_relation` close it for sure. More than
+        ``CONSIST_RELATION_WARN_THRESHOLD`` open ones give a ``RelationConnectionLeakWarning``.
 
     Raises
     ------
@@ -67,11 +62,12 @@ def load(ws: Workspace, artifact: Artifact, **kwargs: Any) -> Any:
     """
     record = _record(artifact)
     driver, path, options = _prepared(ws, record, kwargs)
+    if driver.kind != "table":
+        return _hot().frame(ws, record, **options) if path is None else driver.load(path, **options)
+    connection = connection_for_files(ws)
     if path is None:
-        return _counted(ws, _hot().relation(ws, record, _connection(ws), **options))
-    if driver.kind == "table":
-        return _counted(ws, driver.relation(_connection(ws), path, **options))
-    return driver.load(path, **options)
+        return counted(ws, _hot().relation(ws, record, connection, **options), connection)
+    return counted(ws, driver.relation(connection, path, **options), connection)
 
 
 def load_df(ws: Workspace, artifact: Artifact, **kwargs: Any) -> pd.DataFrame:
@@ -91,14 +87,15 @@ def load_relation(ws: Workspace, artifact: Artifact, **kwargs: Any) -> Generator
     """
     record = _record(artifact)
     driver, path, options = _prepared(ws, record, kwargs)
-    connection = _connection(ws)
-    try:
+    with connection_for_files(ws) as connection:
         if path is None:
-            yield _hot().relation(ws, record, connection, **options)
+            relation = _hot().relation(ws, record, connection, **options)
         else:
-            yield driver.relation(connection, path, **options)
-    finally:
-        connection.close()
+            relation = driver.relation(connection, path, **options)
+        try:
+            yield counted(ws, relation, connection, level=5)
+        finally:
+            release(relation)
 
 
 def _record(artifact: object) -> ArtifactRecord:
@@ -146,49 +143,3 @@ def _hot() -> Any:
     from consist.hot import rows
 
     return rows
-
-
-# ---------------------------------------------------------------- relations
-
-_open = 0
-_open_lock = threading.Lock()
-
-
-def active_relation_count() -> int:
-    """Return how many lazy relations are open in this process."""
-    return _open
-
-
-def _connection(ws: Workspace) -> DuckDBPyConnection:
-    """Return a connection for reading files; the database is not part of it."""
-    import duckdb
-
-    kept = ws.memory.setdefault("load", {})
-    if "connection" not in kept:
-        kept["connection"] = duckdb.connect(":memory:")
-    return kept["connection"].cursor()
-
-
-def _counted(ws: Workspace, relation: Any) -> Any:
-    """Count a relation for as long as it lives."""
-    import weakref
-
-    global _open  # noqa: PLW0603 - one count per process
-    with _open_lock:
-        _open += 1
-    weakref.finalize(relation, _discount)
-    threshold = ws.settings.relation_warn_threshold
-    if _open > threshold:
-        warnings.warn(
-            f"{_open} lazy relations are open (threshold {threshold}); use load_df, or"
-            " load_relation as a context manager",
-            RelationConnectionLeakWarning,
-            stacklevel=3,
-        )
-    return relation
-
-
-def _discount() -> None:
-    global _open  # noqa: PLW0603 - one count per process
-    with _open_lock:
-        _open -= 1

@@ -106,10 +106,15 @@ def _head(file: str, columns: list[str] | None, nrows: int) -> DataFrame:
     from pyarrow.parquet import ParquetFile
 
     with ParquetFile(file) as parquet:
+        known: Any = parquet.schema_arrow
+        if unknown := [name for name in columns or () if name not in known.names]:
+            raise ValueError(f"it has no column {unknown[0]!r}, but {', '.join(known.names)}")
         taken: list[Any] = []
-        for batch in parquet.iter_batches(max(1, min(nrows, 65_536)), columns=columns):
+        size = max(1, min(nrows, 65_536))
+        for batch in parquet.iter_batches(size, columns=columns, use_pandas_metadata=True):
             taken.append(batch)
             if sum(part.num_rows for part in taken) >= nrows:
                 break
         schema: Any = taken[0].schema if taken else parquet.schema_arrow
-        return Table.from_batches(taken, schema).slice(0, nrows).to_pandas()
+        frame = Table.from_batches(taken, schema).slice(0, nrows).to_pandas()
+        return frame if columns is None else frame[[n for n in columns if n in frame.columns]]

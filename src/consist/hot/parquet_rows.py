@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +135,24 @@ def schema_of(found: ArtifactRows) -> Any:
 
     text = base64.b64decode(found.rows.recipe["schema"])
     return pa.ipc.read_schema(pa.py_buffer(text))
+
+
+def index_columns(found: ArtifactRows) -> list[str]:
+    """Return the columns that pandas makes the index of, if the source says which."""
+    metadata: dict[str, list[Any]] = schema_of(found).pandas_metadata or {}
+    return [name for name in metadata.get("index_columns", ()) if isinstance(name, str)]
+
+
+def recipe_of(recipe: Mapping[str, Any], places: Sequence[int]) -> dict[str, Any]:
+    """Return the recipe of a source with only some columns, by their places."""
+    import pyarrow as pa
+
+    schema: Any = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(recipe["schema"])))
+    part = pa.schema([schema.field(i) for i in places], schema.metadata)
+    found = {**recipe, "schema": base64.b64encode(part.serialize().to_pybytes()).decode()}
+    known = recipe.get("dictionaries", {})
+    found["dictionaries"] = {str(n): known[str(i)] for n, i in enumerate(places) if str(i) in known}
+    return found
 
 
 def batches(found: ArtifactRows, size: int = _BATCH) -> Iterator[pa.RecordBatch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import shutil
@@ -11,6 +12,8 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from consist.errors import FileGone, StoreUnwritable, UnknownKey, UnsupportedFormat, hint
 from consist.files.atomic import replacing
@@ -55,13 +58,14 @@ def frame(ws: Workspace, record: ArtifactRecord, **options: Any) -> pd.DataFrame
     """
     columns, nrows = _picked(record, options)
     with _rows(ws, record) as found:
+        names = _known(found, columns)
         if found.rows.recipe["format"] == csv_rows.FORMAT:
-            statement = csv_rows.typed(found, _known(found, columns), nrows)
+            statement = csv_rows.typed(found, names, nrows)
             return sql.frame_of(found.connection.sql(statement))
         with tempfile.TemporaryDirectory(prefix="consist-") as folder:
             path = Path(folder, "rows.parquet")
-            parquet_rows.write_parquet(found, path)
-            return ws.formats.driver("parquet").frame(path, **options)
+            parquet_rows.write_parquet(chosen(found, names, nrows, index=True), path)
+            return ws.formats.driver("parquet").frame(path, columns=names)
 
 
 def relation(
@@ -69,16 +73,18 @@ def relation(
 ) -> DuckDBPyRelation:
     """Return the ingested rows of an artifact as a lazy relation of ``connection``.
 
-    The rows are written to a temporary file first, which lives as long as the tracker, so that
-    the relation holds no database. Parameters and errors are those of :func:`frame`.
+    The rows are written to a temporary file first, of the wanted columns only, which lives as long
+    as the tracker, so that the relation holds no database. Parameters and errors are those of
+    :func:`frame`.
     """
     columns, nrows = _picked(record, options)
     with _rows(ws, record) as found:
-        _known(found, columns)
-        scan = sql.call("read_parquet", sql.literal(str(_spooled(ws, record, found))), {})
-        if found.rows.recipe["format"] == csv_rows.FORMAT:
-            scan = csv_rows.spooled(found.rows, scan)
-    return connection.sql(sql.select(scan, columns, nrows))
+        names = _known(found, columns)
+        part = chosen(found, names, nrows)
+        scan = sql.call("read_parquet", sql.literal(str(_spooled(ws, record, part, nrows))), {})
+        if part.rows.recipe["format"] == csv_rows.FORMAT:
+            scan = csv_rows.spooled(part.rows, scan)
+    return connection.sql(sql.select(scan, names))
 
 
 def restore(ws: Workspace, record: ArtifactRecord, destination: Path) -> None:
@@ -193,6 +199,44 @@ def _known(found: ArtifactRows, columns: list[str] | None) -> list[str] | None:
     return [names[name.lower()] for name in columns]
 
 
+def chosen(
+    found: ArtifactRows, names: list[str] | None, nrows: int | None = None, *, index: bool = False
+) -> ArtifactRows:
+    """Return some columns and the first rows of ingested rows, as the rows of such a source.
+
+    Parameters
+    ----------
+    found : ArtifactRows
+        All of them.
+    names : list of str or None
+        Columns under the names of the source, in the order that they are wanted in.
+    nrows : int or None
+        How many rows.
+    index : bool, default False
+        Also the columns that pandas would make its index of, behind the others.
+    """
+    columns, recipe, limit = found.rows.columns, found.rows.recipe, ""
+    if nrows is not None:
+        limit = f" LIMIT {nrows}"
+    if names is None and not limit:
+        return found
+    if names is not None:
+        at = {column.name: i for i, column in enumerate(columns)}
+        wanted = [*names, *parquet_rows.index_columns(found)] if index else names
+        places = [at[name] for name in dict.fromkeys(wanted) if name in at]
+        columns = tuple(columns[i] for i in places)
+        if "schema" in recipe:
+            recipe = parquet_rows.recipe_of(recipe, places)
+    picked = ", ".join(
+        sql.identifier(name)
+        for column in columns
+        for name in (column.staged, column.text)
+        if name is not None
+    )
+    rows = msgspec.structs.replace(found.rows, columns=columns, recipe=recipe)
+    return found._replace(rows=rows, table=f"SELECT {picked} FROM ({found.table}){limit}")
+
+
 @contextmanager
 def _writing(destination: Path) -> Generator[None]:
     import duckdb
@@ -240,9 +284,13 @@ def _remove(folder: Path, owner: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _spooled(ws: Workspace, record: ArtifactRecord, found: ArtifactRows) -> Path:
-    spool: _Spool = ws.memory.setdefault("hot", {}).setdefault(os.getpid(), _Spool())
-    path = spool.folder / f"{record.id}-{found.rows.file}"
+def _spooled(ws: Workspace, record: ArtifactRecord, found: ArtifactRows, nrows: int | None) -> Path:
+    """Write chosen rows to a file, unless they are in one already."""
+    kept: dict[int, _Spool] = ws.memory.setdefault("hot", {})
+    spool = kept.setdefault(os.getpid(), _Spool()) if os.getpid() not in kept else kept[os.getpid()]
+    choice = "\0".join((*(column.staged for column in found.rows.columns), str(nrows)))
+    mark = hashlib.sha256(choice.encode()).hexdigest()[:16]
+    path = spool.folder / f"{record.id}-{mark}-{found.rows.file}"
     if path.exists():
         return path
     with replacing(path) as temporary:
