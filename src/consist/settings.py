@@ -51,6 +51,12 @@ class Settings(msgspec.Struct, frozen=True):
         record survives. ``auto`` is ``disk`` on network file systems, else ``process``.
     scenario_join : bool
         Scenarios join the latest attempt of their name (``CONSIST_SCENARIO_JOIN``).
+    schema_sample_rows : int or None
+        Rows that are looked at where the columns of a file are captured
+        (``CONSIST_SCHEMA_SAMPLE_ROWS``, 1000); ``none`` is all of them.
+    schema_profile : bool
+        Capture the columns of every table that is logged without saying so
+        (``CONSIST_SCHEMA_PROFILE_ENABLED``).
     progress : bool
         Show a bar on terminals while long copies go on (``CONSIST_PROGRESS``, on by default).
     cache_dir : str or None
@@ -69,6 +75,8 @@ class Settings(msgspec.Struct, frozen=True):
     lock_wait: float = 5.0
     durability: str = "auto"
     scenario_join: bool = False
+    schema_sample_rows: int | None = 1000
+    schema_profile: bool = False
     progress: bool = True
     cache_dir: str | None = None
 
@@ -101,6 +109,8 @@ class Settings(msgspec.Struct, frozen=True):
             lock_wait=_seconds(env, "CONSIST_LOCK_WAIT", 5.0),
             durability=durability,
             scenario_join=_switch(env, "CONSIST_SCENARIO_JOIN"),
+            schema_sample_rows=_rows(env, "CONSIST_SCHEMA_SAMPLE_ROWS", 1000),
+            schema_profile=_switch(env, "CONSIST_SCHEMA_PROFILE_ENABLED"),
             progress=_switch(env, "CONSIST_PROGRESS", default="on"),
             cache_dir=env.get("CONSIST_CACHE_DIR") or None,
         )
@@ -133,6 +143,15 @@ def _integer(env: Mapping[str, str], name: str, default: int) -> int:
         raise UsageError(f"{name}={text!r} is not a whole number") from None
     if value < 0:
         raise UsageError(f"{name}={text!r} is negative")
+    return value
+
+
+def _rows(env: Mapping[str, str], name: str, default: int) -> int | None:
+    text = env.get(name, "").strip().lower()
+    if text in {"none", "null"}:
+        return None
+    if (value := _integer(env, name, default)) == 0:
+        raise UsageError(f"{name}=0 looks at no rows: give a number from 1 on, or 'none' for all")
     return value
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from consist.artifacts.keys import check_key
 from consist.errors import InvalidKey, UsageError, WrongType, a_kind, hint
+from consist.hot.schemas import Profile
 from consist.identity import plain
 from consist.models.record import ArtifactFacetRecord, ArtifactRecord, storable
 from consist.types import ArtifactRef, PathLike, is_mapping, is_path
@@ -40,6 +41,7 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
     anywhere: bool = False
     meta: Mapping[str, Any] = {}
     facet: ArtifactFacetRecord | None = None
+    profile: Profile | None = None
 
 
 class Linked(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +51,7 @@ class Linked(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     meta: Mapping[str, Any] = {}
     facet: ArtifactFacetRecord | None = None
+    profile: Profile | None = None
 
     @property
     def key(self) -> str:
@@ -70,6 +73,7 @@ def item_of(
     validate: bool = False,
     anywhere: bool = False,
     stated: Mapping[str, str | None],
+    profile: Profile | None = None,
 ) -> Item:
     """Return what is to be logged, with everything that the caller says of it.
 
@@ -82,7 +86,7 @@ def item_of(
         other = {name: value for name, value in facts.items() if value != _fact(record, name)}
         if other:
             raise UsageError(f"artifact {record.key!r} is recorded with another {', '.join(other)}")
-        return Linked(record=record, name=key, meta=known, facet=facet)
+        return Linked(record=record, name=key, meta=known, facet=facet, profile=profile)
     if not is_path(path):
         raise WrongType(f"cannot log {a_kind(path)}: pass a path or an Artifact")
     if key is None:
@@ -96,6 +100,7 @@ def item_of(
         anywhere=anywhere,
         meta=known,
         facet=facet,
+        profile=profile,
         **facts,
     )
 

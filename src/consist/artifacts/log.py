@@ -14,11 +14,13 @@ from consist.artifacts.facets import artifact_facet, facet_keys, facet_meta
 from consist.artifacts.hits import cached
 from consist.artifacts.items import Item, Linked, Named, item_of
 from consist.artifacts.keys import check_key
-from consist.errors import NotSupportedYet, UsageError, WrongType, a_kind
+from consist.errors import UsageError, WrongType, a_kind
+from consist.hot.schemas import capture, profile_of
 from consist.models.record import (
     ArtifactRecord,
     Direction,
     LogEvent,
+    ObservedSchema,
     encode,
     new_uuid,
     replace,
@@ -74,7 +76,8 @@ def log_artifact(
     direction : {"output", "input"}
         How the run stands to it.
     schema : type, optional
-        SQLModel class of its rows; the name is kept in the metadata.
+        SQLModel class of its rows; the name is kept in the metadata, and its columns and foreign
+        keys as the schema that the user provided.
     driver : str, optional
         Format; by default inferred from the suffix.
     table_path, array_path : str, optional
@@ -92,8 +95,13 @@ def log_artifact(
     reuse_scope : {"same_uri", "any_uri"}
         Where that artifact may lie. At the same place an input is linked in any case; any other
         place is looked for in the database. Without effect on outputs.
-    profile_file_schema, file_schema_sample_rows
-        Not supported yet.
+    profile_file_schema : bool or "if_changed", optional
+        Capture the columns of a table and what its first rows hold. ``"if_changed"`` looks only at
+        content that nobody has looked at before. By default nothing is captured, unless
+        ``CONSIST_SCHEMA_PROFILE_ENABLED`` is set. A file that cannot be profiled is logged all
+        the same, with a warning.
+    file_schema_sample_rows : int, optional
+        How many rows are looked at; by default ``CONSIST_SCHEMA_SAMPLE_ROWS``, 1000.
     facet : mapping or model, optional
         Small values for questions about the artifact.
     facet_schema_version : str or int, optional
@@ -121,10 +129,10 @@ def log_artifact(
     run = ws.active.require("log_artifact")
     check_option("direction", direction, DIRECTIONS)
     check_option("reuse_scope", reuse_scope, _REUSE_SCOPES)
-    _refuse_unsupported(profile_file_schema=profile_file_schema)
     _warn_reuse(direction, asked=reuse_if_unchanged)
     if schema is not None:
         meta.setdefault("schema_name", _schema_name(schema))
+    profile = profile_of(ws, profile_file_schema, file_schema_sample_rows, schema)
     item = item_of(
         ws,
         path,
@@ -147,6 +155,7 @@ def log_artifact(
             "array_path": array_path,
             "content_hash": content_hash,
         },
+        profile=profile,
     )
     return ws.artifact_of(log_all(ws, run, [item], _direction(direction))[0])
 
@@ -229,6 +238,7 @@ def log_artifacts(
             ),
             anywhere=reuse_if_unchanged and reuse_scope == "any_uri",
             stated={"driver": driver},
+            profile=profile_of(ws),
         )
         for key, path in outputs.items()
     ]
@@ -334,11 +344,37 @@ def log_all(
             else known
             for item, known in zip(items, kept, strict=True)
         ]
+        schemas = _capture(ws, run, items, kept, records, news)
         for item, record in zip(items, records, strict=True):
             run.add(record, direction, item.name if isinstance(item, Linked) else None)
         if announce and run.persisted and records:
-            _announce(ws, run, records, direction, news)
+            _announce(ws, run, records, direction, news, schemas)
     return records
+
+
+def _capture(
+    ws: Workspace,
+    run: ActiveRun,
+    items: Sequence[Item],
+    kept: Sequence[ArtifactRecord | None],
+    records: list[ArtifactRecord],
+    news: dict[str, dict[str, Any]],
+) -> list[ObservedSchema]:
+    """Capture the columns of what is new, as asked; their ids go into ``records``."""
+    found: list[ObservedSchema] = []
+    for number, (item, known) in enumerate(zip(items, kept, strict=True)):
+        if item.profile is None or known is not None or not (run.persisted and ws.keeps):
+            continue
+        record = records[number]
+        captured = capture(ws, run, record, item.profile)
+        found += captured.observed
+        told = {k: v for k, v in captured.news.items() if record.meta.get(k) != v}
+        if told:
+            records[number] = record = replace(record, meta={**record.meta, **told})
+            if isinstance(item, Linked) or record.run_id != run.run_id:
+                news[record.id] = {**news.get(record.id, {}), **told}
+                run.tell(record, told)
+    return found
 
 
 def _linked(ws: Workspace, item: Item, direction: Direction) -> ArtifactRecord | None:
@@ -378,10 +414,13 @@ def _announce(
     records: Sequence[ArtifactRecord],
     direction: Direction,
     news: dict[str, dict[str, Any]],
+    schemas: Sequence[ObservedSchema],
 ) -> None:
     ids = {record.id for record in records}
     facets = {i: run.facets[i] for i in ids & run.facets.keys()}
-    event = LogEvent(run.record.uid, run.run_id, direction, tuple(records), facets, news)
+    event = LogEvent(
+        *(run.record.uid, run.run_id, direction, tuple(records), facets, news), tuple(schemas)
+    )
     ws.store.amend(event)
     count = len(run.inputs) + len(run.outputs)
     # Rewritten whenever it has doubled, so that many single calls stay linear together.
@@ -423,12 +462,6 @@ def _schema_name(schema: object) -> str:
     if not isinstance(schema, type):
         raise WrongType(f"schema={schema!r} is no class: pass the SQLModel class itself")
     return schema.__name__
-
-
-def _refuse_unsupported(**given: object) -> None:
-    for name, value in given.items():
-        if value:
-            raise NotSupportedYet(f"{name} of an artifact")
 
 
 def _warn_reuse(direction: str, *, asked: bool) -> None:

@@ -25,6 +25,7 @@ from consist.errors import (
 )
 from consist.hot import csv_rows, given_rows, parquet_rows
 from consist.hot.naming import table_name
+from consist.hot.schemas import with_schemas
 from consist.hot.staged_rows import MEMORY, StagedRows, in_memory
 from consist.identity.files import FAST
 from consist.models.record import ArtifactRecord, IngestEvent, RowsRecord, replace
@@ -138,6 +139,8 @@ def ingest(
     with ws.store.stage() as staged:
         rows = _stage(ws, record, data, staged)
         event = _event(record, owner, rows, staged, profile=profile_schema)
+        if profile_schema:
+            event = with_schemas(ws, owner.active, event, schema)
         if owner.active is not None:
             ws.store.ingest(event, staged)
             owner.active.tell(event.artifact, event.news)

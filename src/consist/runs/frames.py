@@ -12,6 +12,7 @@ from consist.artifacts.keys import check_key
 from consist.artifacts.log import log_all
 from consist.errors import NotSupportedYet, UnsupportedFormat, hint
 from consist.files.places import output_path
+from consist.hot.schemas import profile_of
 from consist.models.record import ArtifactRecord, Direction
 from consist.runs.folders import artifact_dir_of
 from consist.runs.outputs import as_whole, write_value
@@ -59,7 +60,7 @@ def log_dataframe(
     meta : dict, optional
         Metadata of the artifact.
     profile_file_schema, file_schema_sample_rows
-        Not supported yet.
+        As in :func:`~consist.artifacts.log.log_artifact`.
     **to_file_kwargs : Any
         Passed on to ``to_parquet`` or ``to_csv``.
 
@@ -78,9 +79,9 @@ def log_dataframe(
     """
     run = ws.active.require("log_dataframe")
     check_option("direction", direction, DIRECTIONS)
-    for feature, value in {"schema": schema, "profile_file_schema": profile_file_schema}.items():
-        if value:
-            raise NotSupportedYet(f"{feature} of log_dataframe")
+    if schema is not None:
+        raise NotSupportedYet("schema of log_dataframe")
+    profile = profile_of(ws, profile_file_schema, file_schema_sample_rows)
     known_meta = plain_meta(meta or {})
     writer = _frame_driver(ws, driver, path)
     target = _target(ws, run, key, path, writer.suffixes[0])
@@ -89,7 +90,9 @@ def log_dataframe(
     if cached is not None:
         return ws.artifact_of(cached)
     write_value(writer, as_whole(df, key), target, **to_file_kwargs)
-    item = Named(path=str(target), key=check_key(key), driver=writer.name, meta=known_meta)
+    item = Named(
+        path=str(target), key=check_key(key), driver=writer.name, meta=known_meta, profile=profile
+    )
     return ws.artifact_of(log_all(ws, run, [item], way)[0])
 
 

@@ -337,7 +337,7 @@ _OWN_META = frozenset(
      "code_identity_extra_deps", "code_identity_fallback", "code_identity_unseen",
      "code_identity_unresolved", "consist_hash_inputs", "changed_inputs", "materialized_outputs",
      "steps", "steps_left_out", "failures", "failures_left_out", "sweeps", "waited_for",
-     EXPLANATION}
+     "schema_drift", EXPLANATION}
 )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from consist.files.capture import DirectoryCapture, capture_keys
 from consist.files.places import output_path as _output_path
 from consist.files.stamps import Stamp, mark_of
 from consist.formats.base import as_dataset, as_frame, is_array, is_frame
+from consist.hot.schemas import OF_FRAME
 from consist.runs.arguments import RunRequest
 from consist.runs.folders import artifact_dir_of
 from consist.types import (
@@ -236,7 +237,7 @@ def _item(ws: Workspace, run: ActiveRun, key: str, value: Any) -> Item:
         raise hint(problem, "return a frame, a series, an xarray object, a path or an Artifact")
     path = _output_path(artifact_dir_of(ws, run), key, driver.suffixes[0])
     write_value(driver, as_whole(value, key), path)
-    return Named(path=str(path), key=key, driver=driver.name)
+    return Named(path=str(path), key=key, driver=driver.name, profile=OF_FRAME)
 
 
 def as_whole(value: Any, key: str) -> Any:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from consist.models.observed import SchemaRecord
 from consist.models.record import (
     ArtifactRecord,
     ChangeEvent,
@@ -17,6 +18,7 @@ from consist.models.record import (
     RowEvent,
     RunDocument,
 )
+from consist.store.captured import LatestSchema
 from consist.store.claims import Claim
 from consist.store.index import Attempt, Location, Overwritten
 from consist.store.joint import Joint
@@ -108,6 +110,18 @@ class Store(Protocol):
 
     def located(self, location: Location) -> ArtifactRecord | None:
         """Return the latest recorded version at a location."""
+        ...
+
+    def schema_of_content(self, content: str) -> SchemaRecord | None:
+        """Return the layout that a file of this content was seen to have."""
+        ...
+
+    def latest_schema(self, key: str, kind: str) -> LatestSchema | None:
+        """Return what schema was captured last under a key, of files or of tables."""
+        ...
+
+    def layout(self, schema_id: str) -> SchemaRecord | None:
+        """Return a captured layout by its id."""
         ...
 
     def overwritten(self, artifact: ArtifactRecord) -> Overwritten | None:

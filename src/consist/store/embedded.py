@@ -28,6 +28,7 @@ from consist.errors import (
 from consist.files.atomic import unwritable
 from consist.files.filesystem import is_network
 from consist.files.places import RunPlaces
+from consist.models.observed import SchemaRecord
 from consist.models.record import (
     NULL,
     ArtifactRecord,
@@ -48,6 +49,7 @@ from consist.settings import Settings
 from consist.store import claims, locks, snapshots
 from consist.store.background import BackgroundMerger
 from consist.store.belonging import Belonging
+from consist.store.captured import LatestSchema
 from consist.store.claims import Claim
 from consist.store.database import open_database
 from consist.store.folder import JournalFolder
@@ -305,6 +307,18 @@ class EmbeddedStore:
             return False
         self._look_at = now + _LOOK_INTERVAL
         return self.lookups.catch_up(self.journal.token)
+
+    def schema_of_content(self, content: str) -> SchemaRecord | None:
+        """Return the layout that a file of this content was seen to have."""
+        return self.index.schema_of_content(content)
+
+    def latest_schema(self, key: str, kind: str) -> LatestSchema | None:
+        """Return what schema was captured last under a key, of files or of tables."""
+        return self.index.latest_schema(key, kind)
+
+    def layout(self, schema_id: str) -> SchemaRecord | None:
+        """Return a captured layout by its id."""
+        return self.index.layout(schema_id)
 
     def overwritten(self, artifact: ArtifactRecord) -> Overwritten | None:
         """Return what was recorded later where an artifact lies, in it or around it."""

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from consist.models.changes import is_rejection, why_rejected
+from consist.models.observed import SchemaRecord
 from consist.models.record import (
     NULL,
     ArtifactRecord,
@@ -34,6 +35,7 @@ from consist.models.record import (
     encode,
     replace,
 )
+from consist.store.captured import CapturedSchemas, LatestSchema, Note
 from consist.store.index_file import WRITE, IndexFile, Lines
 from consist.store.recent import Earlier, PassedOver, RecentRuns, ended_badly, why_refused
 
@@ -98,6 +100,7 @@ class Index:
     def __init__(self, path: Path, store_id: str) -> None:
         self._file = IndexFile(path, store_id)
         self._recent = RecentRuns(self._file)
+        self._captured = CapturedSchemas(self._file, self._note)
         self._lock = threading.RLock()
         self._positions: dict[str, int] = {}
         self._moved: set[str] = set()
@@ -112,6 +115,7 @@ class Index:
     def _forget(self) -> None:
         """Drop what was learned, once it is written."""
         self._recent.forget()
+        self._captured.forget()
         self._candidates: dict[str, dict[str, RunDocument]] = {}
         self._locations: dict[Location, ArtifactRecord] = {}
         self._written: dict[str, Written] = {}
@@ -128,6 +132,8 @@ class Index:
         """Take in an event that ends at ``position`` of a journal."""
         with self._lock:
             self._source = token
+            if isinstance(event, LogEvent) and event.schemas:
+                self._captured.learn(event.schemas, event.run_id, event.artifacts)
             match event:
                 case RunEvent(doc=document):
                     self._learn_document(document)
@@ -139,8 +145,10 @@ class Index:
                     self._learn_row(run)
                 case IngestEvent(artifact=artifact, news=news):
                     self._learn_news([artifact], {artifact.id: news})
+                    self._captured.learn(event.schemas, event.run_id, [artifact])
                 case ChangeEvent(uid=uid, change=change):
                     self._learn_change(uid, change)
+                    self._captured.learn(change.schemas, event.run_id, ())
                 case PurgeEvent():
                     self._learn_purge(event)
                 case PackagesEvent():
@@ -199,6 +207,9 @@ class Index:
         self._learn_locations(document.outputs)
         self._learn_locations(a for a in document.inputs if a.run_id is None)
         self._learn_news(document.inputs, extra.news)
+        if extra.schemas:
+            artifacts = (*document.inputs, *document.outputs)
+            self._captured.learn(extra.schemas, run.id, artifacts)
         if extra.supersedes:
             self._reject(dict.fromkeys(extra.supersedes, _OVERWRITTEN))
         if document.is_source:
@@ -282,6 +293,8 @@ class Index:
             for number in [n for n, known in numbers.items() if known.uid in uids]:
                 del numbers[number]
         self._recent.purge(uids)
+        self._captured.purge(event.runs.values())
+        self._note("purged_latest_schema", encode(list(event.runs.values())).decode())
         self._locations = {k: a for k, a in self._locations.items() if a.id not in artifacts}
         self._written = {p: w for p, w in self._written.items() if w.artifact not in artifacts}
         for table in ("candidate", "attempt", "recent", "refused"):
@@ -354,6 +367,21 @@ class Index:
         """Return one of them, without its outputs; its config where that is at hand."""
         with self._lock:
             return self._recent.document(model, uid)
+
+    def schema_of_content(self, content: str) -> SchemaRecord | None:
+        """Return the layout that a file of this content was seen to have."""
+        with self._lock:
+            return self._captured.of_content(content)
+
+    def latest_schema(self, key: str, kind: str) -> LatestSchema | None:
+        """Return what schema was captured last under a key, of files or of tables."""
+        with self._lock:
+            return self._captured.latest(key, kind)
+
+    def layout(self, schema_id: str) -> SchemaRecord | None:
+        """Return a captured layout by its id."""
+        with self._lock:
+            return self._captured.layout(schema_id)
 
     def located(self, location: Location) -> ArtifactRecord | None:
         """Return the latest recorded version at a location."""
@@ -520,6 +548,7 @@ class Index:
         positions: Mapping[str, int],
         generation: int,
         rejected: Mapping[str, str] = MappingProxyType({}),
+        schemas: Callable[[], Iterator[Note]] = lambda: iter(()),
     ) -> None:
         """Forget everything and learn these runs instead.
 
@@ -533,6 +562,8 @@ class Index:
             Merge up to which everything is known then.
         rejected : mapping of str to str
             Why runs that may yet be met are never sources again, by internal id.
+        schemas : callable
+            Returns what is known of captured schemas.
         """
         with self._lock:
             self._forget()
@@ -540,16 +571,25 @@ class Index:
             self.reject(rejected)
             self._positions, self._moved = dict(positions), set(positions)
             self._generation = generation
-            if self._file.rewrite(self._pieces(documents(), generation)):
+            if self._file.rewrite(self._pieces(documents(), schemas(), generation)):
                 self._moved.clear()
                 return
             for document in documents():  # the file cannot be written, so memory has to do
                 self._learn_document(document)
+            for note in schemas():
+                self._captured.take(note)
 
-    def _pieces(self, documents: Iterator[RunDocument], generation: int) -> Iterator[Lines]:
+    def _pieces(
+        self, documents: Iterator[RunDocument], schemas: Iterator[Note], generation: int
+    ) -> Iterator[Lines]:
         while batch := list(islice(documents, _MEMORY_LIMIT)):
             for document in batch:
                 self._learn_document(document)
+            yield self._lines({})
+            self._forget()
+        while noted := list(islice(schemas, _MEMORY_LIMIT)):
+            for what, values in noted:
+                self._note(what, *values)
             yield self._lines({})
             self._forget()
         yield self._lines({}, generation)

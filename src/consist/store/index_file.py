@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("consist.store")
 
-INDEX_VERSION = 5
+INDEX_VERSION = 6
 RECENT_KEPT = 20
 """How many executed runs of a model are kept for comparisons."""
 
@@ -49,11 +49,17 @@ CREATE TABLE recent (
 CREATE UNIQUE INDEX recent_by_model ON recent (model, at, uid);
 CREATE TABLE refused (signature TEXT, uid TEXT, run_id TEXT, why TEXT);
 CREATE UNIQUE INDEX refused_by_signature ON refused (signature, uid);
+CREATE TABLE layout (id TEXT PRIMARY KEY, body BLOB) WITHOUT ROWID;
+CREATE TABLE captured (content TEXT PRIMARY KEY, schema_id TEXT) WITHOUT ROWID;
+CREATE TABLE latest_schema (
+    key TEXT, kind TEXT, at REAL, schema_id TEXT, artifact_id TEXT, run_id TEXT,
+    PRIMARY KEY (key, kind)
+) WITHOUT ROWID;
 CREATE TABLE progress (token TEXT PRIMARY KEY, position INTEGER) WITHOUT ROWID;
 """
 _TABLES = (
     *("meta", "candidate", "superseded", "location", "written", "attempt"),
-    *("recent", "refused", "news", "progress"),
+    *("recent", "refused", "news", "layout", "captured", "latest_schema", "progress"),
 )
 
 WRITE = {
@@ -72,6 +78,11 @@ WRITE = {
     "old": "DELETE FROM recent WHERE model = ? AND at < (SELECT at FROM recent WHERE model = ?"
     f" ORDER BY at DESC LIMIT 1 OFFSET {RECENT_KEPT - 1})",
     "refused": "INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?)",
+    "layout": "INSERT OR IGNORE INTO layout VALUES (?, ?)",
+    "captured": "INSERT OR REPLACE INTO captured VALUES (?, ?)",
+    "latest_schema": "INSERT INTO latest_schema VALUES (?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (key, kind) DO UPDATE SET at = excluded.at, schema_id = excluded.schema_id,"
+    " artifact_id = excluded.artifact_id, run_id = excluded.run_id WHERE excluded.at >= at",
     "progress": "INSERT INTO progress VALUES (?, ?) ON CONFLICT (token) DO UPDATE"
     " SET position = max(position, excluded.position)",
     "gone": "DELETE FROM progress WHERE token = ?",
@@ -81,7 +92,7 @@ WRITE = {
         for table, column in (
             *((table, "uid") for table in ("candidate", "attempt", "recent", "refused")),
             ("location", "json_extract(CAST(body AS TEXT), '$.id')"),
-            *(("written", "artifact"), ("news", "artifact")),
+            *(("written", "artifact"), ("news", "artifact"), ("latest_schema", "run_id")),
         )
     },
 }

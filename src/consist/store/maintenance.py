@@ -16,6 +16,7 @@ from consist.models.record import (
     RunRecord,
     replace,
 )
+from consist.store.captured import stored
 from consist.store.database import ALIAS
 from consist.store.index import PURGED, Index
 from consist.store.known import changes_of
@@ -39,6 +40,7 @@ def learn_all(connection: DuckDBPyConnection, index: Index) -> None:
         stored_positions(connection),
         int(values.get("generation", 0)),
         _rejected(connection, int(values.get("schema_version", 0))),
+        lambda: stored(connection, f"{ALIAS}.main"),
     )
 
 

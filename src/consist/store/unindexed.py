@@ -9,6 +9,7 @@ from typing import Any
 
 from consist.errors import NoDatabase
 from consist.files.places import RunPlaces
+from consist.models.observed import SchemaRecord
 from consist.models.record import (
     ArtifactRecord,
     ChangeEvent,
@@ -21,6 +22,7 @@ from consist.models.record import (
     encode,
 )
 from consist.store import claims, snapshots
+from consist.store.captured import LatestSchema
 from consist.store.claims import Claim
 from consist.store.index import Attempt, Location, Overwritten
 from consist.store.joint import Joint
@@ -105,6 +107,18 @@ class UnindexedStore:
         return []
 
     def located(self, location: Location) -> ArtifactRecord | None:  # noqa: ARG002
+        """Return nothing."""
+        return None
+
+    def schema_of_content(self, content: str) -> SchemaRecord | None:  # noqa: ARG002
+        """Return nothing."""
+        return None
+
+    def latest_schema(self, key: str, kind: str) -> LatestSchema | None:  # noqa: ARG002
+        """Return nothing."""
+        return None
+
+    def layout(self, schema_id: str) -> SchemaRecord | None:  # noqa: ARG002
         """Return nothing."""
         return None
 
