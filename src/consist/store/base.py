@@ -171,8 +171,11 @@ class Store(Protocol):
         """Yield a DuckDB connection whose tables hold every acknowledged record."""
         ...
 
-    def furnish(self, function: Callable[[Any], None]) -> None:
-        """Call ``function`` with the connection of every question, once its tables are complete."""
+    def furnish(self, function: Callable[[Any, int], None]) -> None:
+        """Call ``function`` with the connection of every question, once its tables are complete.
+
+        The number it also gets is another one if anything may have been recorded since the last.
+        """
         ...
 
     @property

@@ -117,7 +117,7 @@ class EmbeddedStore:
         self.database = open_database(db_path)
         self.tail = tail_of(self.database, self.folder)
         self._closed = False
-        self._furnishers: list[Callable[[DuckDBPyConnection], None]] = []
+        self._furnishers: list[Callable[[DuckDBPyConnection, int], None]] = []
         self._open_parts(forked=False)
         self.belonging.look(_OPEN_WAIT)
         if str(run_dir) not in self.belonging.state.run_dirs:
@@ -459,13 +459,16 @@ class EmbeddedStore:
             raise TrackerClosed("answer a question")
         self._fill_in_first()
         with self.database.reading(self.settings.lock_wait) as connection:
-            self.tail.refresh(connection, self.database.epoch)
+            revision = self.tail.refresh(connection, self.database.epoch)
             for furnish in self._furnishers:
-                furnish(connection)
+                furnish(connection, revision)
             yield connection
 
-    def furnish(self, function: Callable[[DuckDBPyConnection], None]) -> None:
-        """Call ``function`` with the connection of every question, once its tables are complete."""
+    def furnish(self, function: Callable[[DuckDBPyConnection, int], None]) -> None:
+        """Call ``function`` with the connection of every question, once its tables are complete.
+
+        The number it also gets is another one if anything may have been recorded since the last.
+        """
         self._furnishers.append(function)
 
     def _fill_in_first(self) -> None:

@@ -64,13 +64,14 @@ class Tail:
         self._positions: dict[str, int] = {}
         self._owners: dict[str, ProcessRecord | None] = {}
         self._ended: set[str] = set()
+        self._revision = 0
         self._tables = TailTables()
         self._rows = TailRows(folder.rows)
         self._known = _TailKeys()
         locks.on_fork(self, before=Tail.freeze, in_parent=Tail.thaw, in_child=Tail.abandon)
 
-    def refresh(self, connection: DuckDBPyConnection, epoch: int) -> None:
-        """Make the views of the attached instance complete.
+    def refresh(self, connection: DuckDBPyConnection, epoch: int) -> int:
+        """Make the views of the attached instance complete; return the revision of what they say.
 
         Parameters
         ----------
@@ -78,6 +79,11 @@ class Tail:
             A cursor of the in-memory instance, with the database attached if it exists.
         epoch : int
             Which in-memory instance this is.
+
+        Returns
+        -------
+        int
+            Another number than the last time if anything may be different from then.
         """
         with self._lock:
             stored = store_values(connection, ALIAS)
@@ -94,6 +100,7 @@ class Tail:
                 self._epoch = -1
                 connection.rollback()
                 raise
+            return self._revision
 
     def rows(self, connection: DuckDBPyConnection, artifact_id: str) -> ArtifactRows | None:
         """Return the ingested rows of an artifact; after :meth:`refresh`, while attached."""
@@ -125,6 +132,7 @@ class Tail:
         keys = StoredKeys(connection, ALIAS, has_changes=has_changes) if stored else None
         self._known = _TailKeys(keys)
         self._stored = stored
+        self._revision += 1
 
     # ------------------------------------------------------------ rows
 
@@ -170,6 +178,7 @@ class Tail:
         self._tables.store(connection, batch)
         self._known.take_in(batch)
         self._rows.take_in(batch.settled)
+        self._revision += 1
 
     # ------------------------------------------------------------ fork
 

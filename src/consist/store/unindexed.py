@@ -170,7 +170,7 @@ class UnindexedStore:
         """
         raise NoDatabase("a question")
 
-    def furnish(self, function: Callable[[Any], None]) -> None:
+    def furnish(self, function: Callable[[Any, int], None]) -> None:
         """Do nothing: there are no questions."""
 
     @property

@@ -1,0 +1,153 @@
+"""The views of one tracker, brought up to date by each question."""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from consist.errors import UsageError, hint
+from consist.views.members import EVERY_RUN, Member, RunFilter, Selector, active_ids, find_members
+from consist.views.places import stamp_of
+from consist.views.united import Layout, Missing, Mode, cold_places, united_sql
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from consist.workspace import Workspace
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+
+
+@dataclass(frozen=True)
+class View:
+    """What a view shows, and how.
+
+    Attributes
+    ----------
+    name : str
+        Name in SQL.
+    selector : Selector
+        Of which artifacts.
+    runs : RunFilter
+        Of which runs.
+    layout : Layout
+        Which columns come first and last.
+    mode, missing_files : str
+        As for :func:`~consist.views.united.united_sql`.
+    """
+
+    name: str
+    selector: Selector
+    runs: RunFilter = EVERY_RUN
+    layout: Layout = field(default_factory=Layout)
+    mode: Mode = "hybrid"
+    missing_files: Missing = "warn"
+
+    def members(self, ws: Workspace, connection: DuckDBPyConnection) -> list[Member]:
+        """Return what the view shows now; a view of another kind may attach values here."""
+        return find_members(ws, connection, self.selector, self.runs)
+
+
+def check_name(name: object) -> str:
+    """Return a name if a view may have it.
+
+    Raises
+    ------
+    UsageError
+        If it is no plain identifier, or belongs to a table of the library.
+    """
+    from consist.store.schema import KEYS
+
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        problem = UsageError(f"view name {name!r} is not a plain identifier")
+        raise hint(problem, "use letters, digits and underscores")
+    if name.lower() in KEYS:
+        raise UsageError(f"{name!r} is a table of the provenance database")
+    return name
+
+
+def shelf_of(ws: Workspace) -> Shelf:
+    """Return the views of a tracker."""
+    shelf = ws.memory.get("view_shelf")
+    if shelf is None:
+        shelf = ws.memory.setdefault("view_shelf", Shelf(ws))
+    return shelf
+
+
+@dataclass
+class _Standing:
+    """A view as it was last made."""
+
+    members: list[Member]
+    recorded: tuple[int, tuple[str, ...]]
+    files: dict[str, Any]
+    mark: str
+
+
+class Shelf:
+    """The views of one tracker by lower-case name."""
+
+    def __init__(self, ws: Workspace) -> None:
+        self._ws = ws
+        self._views: dict[str, View] = {}
+        self._made: dict[str, _Standing] = {}
+        self._lock = threading.Lock()
+        self._count = 0
+        ws.store.furnish(self.refresh)
+
+    def put(self, view: View) -> None:
+        """Let a name mean a view from the next question on."""
+        with self._lock:
+            self._views[view.name.lower()] = view
+            self._made.pop(view.name.lower(), None)
+
+    def get(self, name: str) -> View | None:
+        """Return the view of a name."""
+        return self._views.get(name.lower())
+
+    def names(self) -> list[str]:
+        """Return the names of the views."""
+        return [view.name for view in self._views.values()]
+
+    def refresh(self, connection: DuckDBPyConnection, revision: int) -> None:
+        """Bring the views up to date with what is recorded and what is on disk."""
+        with self._lock:
+            if not self._views:
+                return
+            there = _marks(connection)
+            recorded = (revision, tuple(active_ids(self._ws)))
+            for key, view in self._views.items():
+                made = self._made.get(key)
+                if made is None or there.get(key) != made.mark or not self._holds(made, recorded):
+                    self._make(connection, view, recorded)
+
+    def _holds(self, made: _Standing, recorded: tuple[int, tuple[str, ...]]) -> bool:
+        same_files = all(stamp_of(path) == stamp for path, stamp in made.files.items())
+        return made.recorded == recorded and same_files
+
+    def _make(
+        self, connection: DuckDBPyConnection, view: View, recorded: tuple[int, tuple[str, ...]]
+    ) -> None:
+        ws, key = self._ws, view.name.lower()
+        members = view.members(ws, connection)
+        text = united_sql(
+            ws, connection, members, view.layout,
+            mode=view.mode, missing_files=view.missing_files, name=view.name,
+        )  # fmt: skip
+        self._count += 1
+        mark = f"consist {id(self):x} {self._count}"
+        connection.execute(f'CREATE OR REPLACE VIEW memory.main."{view.name}" AS {text}')
+        connection.execute(f"""COMMENT ON VIEW memory.main."{view.name}" IS '{mark}'""")
+        files = cold_places(ws, members)
+        self._made[key] = _Standing(members, recorded, files, mark)
+
+
+def _marks(connection: DuckDBPyConnection) -> dict[str, str]:
+    """Return which views the in-memory instance has, and which of their makings."""
+    found = connection.execute(
+        "SELECT lower(view_name), comment FROM duckdb_views()"
+        " WHERE schema_name = 'main' AND database_name = 'memory' AND comment LIKE 'consist %'"
+    )
+    return dict(found.fetchall())
