@@ -230,13 +230,6 @@ def test_hooks_as_decorator_and_as_call(
     "call",
     [
         pytest.param(
-            lambda t, path: t.log_artifact(path, "k", profile_file_schema=True),
-            marks=pytest.mark.xfail(
-                strict=True, reason="schema capture belongs to the issue on schemas (SCH)"
-            ),
-            id="profile",
-        ),
-        pytest.param(
             lambda t, path: t.log_dataframe(pd.DataFrame(), "k", schema=MySchema),
             marks=pytest.mark.xfail(
                 strict=True, reason="ingestion belongs to the issue on ingested data (ING)"
@@ -246,6 +239,6 @@ def test_hooks_as_decorator_and_as_call(
     ],
 )
 def test_features_of_later_issues(tracker: Tracker, raw: Path, call: Any) -> None:
-    # ART-016, ART-033
+    # ART-033
     with tracker.start_run("r", "m"):
         call(tracker, raw)

@@ -26,6 +26,7 @@ from consist.cli import (
 )
 from consist.cli.database import db
 from consist.cli.render import clean
+from consist.cli.schema import schema
 from consist.cli.sections import Sections
 from consist.errors import ConsistError
 
@@ -73,6 +74,7 @@ app.command()(care.verify)
 app.command()(care.gc)
 db.command()(changes.fix_status)
 app.add_typer(db)
+app.add_typer(schema)
 app.command()(shell.shell)
 
 

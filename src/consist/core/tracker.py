@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from consist.comparison import compare as comparison
     from consist.hot import ingest as hot
+    from consist.hot import schema_export
     from consist.maintenance import changes
     from consist.maintenance import collect as collect_
     from consist.maintenance import copies as copies_
@@ -81,6 +82,7 @@ else:
     environment = LazyRoom("consist.query.environment")
     hybrid = LazyRoom("consist.views.hybrid")
     hot = LazyRoom("consist.hot.ingest")
+    schema_export = LazyRoom("consist.hot.schema_export")
     changes = LazyRoom("consist.maintenance.changes")
     comparison = LazyRoom("consist.comparison.compare")
     collect_ = LazyRoom("consist.maintenance.collect")
@@ -246,6 +248,7 @@ run_subdir_fn, allow_external_paths, code_identity
     log_meta = lifecycle.log_meta
     register_artifact_facet_parser = artifacts.register_artifact_facet_parser
     ingest = hot.ingest
+    export_schema_sqlmodel = schema_export.export_schema_sqlmodel
     capture_outputs = outputs.capture_outputs
     output_dir = folders.output_dir
     output_path = folders.output_path

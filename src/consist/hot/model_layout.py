@@ -46,7 +46,7 @@ def columns_of(model: type[Any]) -> dict[str, Any]:
     """
     table = getattr(model, "__table__", None)
     if table is not None:
-        return {column.name: column for column in table.columns}
+        return {str(column.name): column for column in table.columns}
     from sqlmodel import SQLModel
     from sqlmodel.main import get_column_from_field
 
@@ -55,7 +55,7 @@ def columns_of(model: type[Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         column: Any = get_column_from_field(field)
-        found[column.name or name] = column
+        found[str(column.name or name)] = column
     return found
 
 
@@ -84,6 +84,8 @@ def type_of(kind: Any) -> tuple[str, tuple[Any, ...] | None]:
 
     if isinstance(kind, sa.Enum):
         return "VARCHAR", tuple(kind.enums)
+    if isinstance(kind, sa.Interval):  # which is made of another type
+        return "INTERVAL", None
     if isinstance(kind, sa.TypeDecorator):
         return type_of(kind.impl)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
     if isinstance(kind, sa.DateTime):
@@ -104,7 +106,6 @@ def type_of(kind: Any) -> tuple[str, tuple[Any, ...] | None]:
         (sa.Float, "DOUBLE"),
         (sa.Date, "DATE"),
         (sa.Time, "TIME"),
-        (sa.Interval, "INTERVAL"),
         (sa.Uuid, "UUID"),
         (sa.JSON, "JSON"),
         (sa.LargeBinary, "BLOB"),

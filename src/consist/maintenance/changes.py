@@ -74,7 +74,7 @@ def annotate(
     if both:
         raise UsageError(f"tag {both[0]!r} is to be added and removed at once")
     found = recorded_run(ws, run, "annotate a run")
-    _say(ws, [found], note=note, **said)
+    say(ws, [found], note=note, **said)
     return _as_it_is(ws, [found])[0]
 
 
@@ -128,9 +128,9 @@ def invalidate(
     users = _using(ws, found) if downstream else []
     if dry_run:
         return [found, *users]
-    _say(ws, [found], invalid=True, reason=reason)
+    say(ws, [found], invalid=True, reason=reason)
     new = [user for user in users if not isinstance(user.meta.get(INVALIDATED), dict)]
-    _say(ws, new, invalid=True, reason=f"it used what {found.id} put out: {reason}")
+    say(ws, new, invalid=True, reason=f"it used what {found.id} put out: {reason}")
     return _as_it_is(ws, [found, *users])
 
 
@@ -190,7 +190,7 @@ def fix_status(
         raise hint(problem, "only with force can it be running again")
     if dry_run:
         return found
-    _say(ws, [found], status=status, reason=reason)
+    say(ws, [found], status=status, reason=reason)
     return _as_it_is(ws, [found])[0]
 
 
@@ -278,7 +278,8 @@ def _of_uids(ws: Workspace, uids: list[str]) -> list[Run]:
 # ---------------------------------------------------------------- what is said
 
 
-def _say(ws: Workspace, runs: list[Run], **said: Any) -> None:
+def say(ws: Workspace, runs: list[Run], **said: Any) -> None:
+    """Record what is said of runs, as parts of a :class:`~consist.models.record.Change`."""
     at, by = datetime.now(UTC), this_user()
     ws.store.change(
         [

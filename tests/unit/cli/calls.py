@@ -72,6 +72,12 @@ CALLS = {
         Call(("verify",), code=1),
         Call(("verify", "--fix", "--quick"), code=1, changes=True),
     ],
+    "consist schema capture-file": [
+        Call(("schema", "capture-file", "--artifact-key", "odd", "--trust-db"), changes=True)
+    ],
+    "consist schema export": [Call(("schema", "export", "--artifact-key", "scaled"))],
+    "consist schema apply-fks": [Call(("schema", "apply-fks"))],
+    "consist schema drift": [Call(("schema", "drift"))],
     "consist db inspect": [Call(("db", "inspect"))],
     "consist db doctor": [Call(("db", "doctor"))],
     "consist db snapshot": [Call(("db", "snapshot", "--out", "copy.duckdb"), changes=True)],
