@@ -221,9 +221,9 @@ def _of_journals(store: EmbeddedStore, positions: Mapping[str, int]) -> Iterator
                 unread.append(f"{journal.path} has records of a newer Consist")
                 break
             if isinstance(entry.record, IngestEvent):
-                path = folder.rows / entry.record.rows.file
-                if not path.exists():
-                    lost.append(f"{entry.record.artifact.key} of {entry.record.run_id}: {path}")
+                told = f"{entry.record.artifact.key} of {entry.record.run_id}"
+                paths = (folder.rows / name for name in entry.record.rows.files)
+                lost += [f"{told}: {path}" for path in paths if not path.exists()]
         if not locks.is_locked(str(journal.path)) and _reached(journal.path) < journal.size:
             unread.append(f"{journal.path} ends in the middle of a record")
     yield from _finding(

@@ -315,6 +315,10 @@ class RowsRecord(msgspec.Struct, frozen=True, kw_only=True):
         The columns of the source, in its order.
     recipe : dict
         What else it takes to make the source again; the room that ingests gives it its meaning.
+    children : tuple of RowsRecord
+        Tables that the lists inside these rows became; they come and go with these rows.
+    parent : str or None
+        Of such a table, the one that it belongs to.
     """
 
     table: str
@@ -322,6 +326,13 @@ class RowsRecord(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     columns: tuple[StoredColumn, ...]
     recipe: dict[str, Any] = {}
+    children: tuple[RowsRecord, ...] = ()
+    parent: str | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The staged files of all tables, that of the first one first."""
+        return (self.file, *(child.file for child in self.children))
 
 
 class StoredColumn(msgspec.Struct, frozen=True):

@@ -51,7 +51,7 @@ class ArrivingRows:
         self._marked = HAS_ROWS in store_values(connection, ALIAS)
         self._stored: set[str] = set()
         self._unreadable: set[str] = set()
-        self._failed: Path | None = None
+        self._failed: list[Path] = []
 
     def store(self, settled: Iterable[Settled]) -> None:
         """Store the rows that some records name, in the transaction of these records."""
@@ -61,18 +61,18 @@ class ArrivingRows:
                 known = latest.get(event.artifact.id)
                 if known is None or known.at <= event.at:
                     latest[event.artifact.id] = event
-                self._stored.add(event.rows.file)
+                self._stored.update(event.rows.files)
         for event in latest.values():
             self._store_one(event)
 
     def _store_one(self, event: IngestEvent) -> None:
-        path = self._folder.rows / event.rows.file
-        if path.name in self._unreadable or not path.exists():
+        parts = Staged.parts(event, self._folder.rows)
+        if any(path.name in self._unreadable or not path.exists() for _, path in parts):
             self.lost.add(event.artifact.id)
             return
-        self._failed = path
-        self._loader.load(Staged(event, path))
-        self._failed = None
+        self._failed = [path for _, path in parts]
+        self._loader.load(*parts)
+        self._failed = []
         self.lost.discard(event.artifact.id)
         if not self._marked:
             set_value(self._connection, ALIAS, HAS_ROWS, "1")
@@ -92,17 +92,18 @@ class ArrivingRows:
         bool
             Whether there is reason to try again.
         """
-        path, self._failed = self._failed, None
+        paths, self._failed = self._failed, []
         self._loader = Loader(self._connection, ALIAS)
         self._marked = HAS_ROWS in store_values(self._connection, ALIAS)
-        if path is None or (self._can_be_read(path) and not _is_refusal(error)):
+        if not paths or (all(map(self._can_be_read, paths)) and not _is_refusal(error)):
             return False
-        target = self._folder.damaged / path.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            path.replace(target)
-        say_once(target, "holds staged rows that cannot be stored; it is kept, without them")
-        self._unreadable.add(path.name)
+        for path in paths:
+            target = self._folder.damaged / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                path.replace(target)
+            say_once(target, "holds staged rows that cannot be stored; it is kept, without them")
+            self._unreadable.add(path.name)
         return True
 
     def _can_be_read(self, path: Path) -> bool:
@@ -153,8 +154,9 @@ class ArrivingRows:
 
     def _named_behind(self, positions: dict[str, int]) -> set[str]:
         return {
-            entry.record.rows.file
+            name
             for journal in list_journals(self._folder.path)
             for entry in read_entries(journal.path, positions.get(journal.token, 0), resync=True)
             if isinstance(entry.record, IngestEvent)
+            for name in entry.record.rows.files
         }

@@ -66,14 +66,14 @@ class Store(Protocol):
         ...
 
     def stage(self) -> AbstractContextManager[StagedFile]:
-        """Yield a place for the rows of one artifact; they are gone if the block raises."""
+        """Yield a place for the rows of one table; they are gone if the block raises."""
         ...
 
-    def ingest(self, event: IngestEvent, staged: StagedFile) -> None:
+    def ingest(self, event: IngestEvent, *staged: StagedFile) -> None:
         """Acknowledge staged rows, which every question sees from then on."""
         ...
 
-    def ingest_now(self, event: IngestEvent, staged: StagedFile) -> None:
+    def ingest_now(self, event: IngestEvent, *staged: StagedFile) -> None:
         """Store staged rows in the database before returning, or say who holds it."""
         ...
 

@@ -211,7 +211,7 @@ class EmbeddedStore:
             snapshots.write_packages(self.places, event)
 
     def stage(self) -> AbstractContextManager[StagedFile]:
-        """Yield a place for the rows of one artifact; they are gone if the block raises.
+        """Yield a place for the rows of one table; they are gone if the block raises.
 
         Raises
         ------
@@ -222,12 +222,13 @@ class EmbeddedStore:
             raise TrackerClosed("ingest")
         return self.staging.place()
 
-    def ingest(self, event: IngestEvent, staged: StagedFile) -> None:
+    def ingest(self, event: IngestEvent, *staged: StagedFile) -> None:
         """Acknowledge staged rows; the next merge stores them, and every question sees them."""
-        self.staging.keep(staged)
+        for part in staged:
+            self.staging.keep(part)
         self._append(event, _encoded(event, event.run_id), event.run_id)
 
-    def ingest_now(self, event: IngestEvent, staged: StagedFile) -> None:
+    def ingest_now(self, event: IngestEvent, *staged: StagedFile) -> None:
         """Store staged rows in the database before returning.
 
         Raises
@@ -236,7 +237,7 @@ class EmbeddedStore:
             If somebody else holds the database for longer than ``lock_wait``; nothing is
             recorded then.
         """
-        self._when_merged(lambda: self.ingest(event, staged))
+        self._when_merged(lambda: self.ingest(event, *staged))
 
     def _when_merged(self, record: Callable[[], None]) -> None:
         """Write a record that must be in the database when this returns, or not at all."""

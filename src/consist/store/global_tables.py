@@ -2,7 +2,8 @@
 
 A table has the columns of every artifact whose rows it holds, matched by name, and the columns of
 provenance. A ledger in the same schema tells of each artifact which table its rows are in, which
-types they had, and what it takes to make the source again.
+types they had, and what it takes to make the source again. An artifact with nested records has a
+table for each level; the ledger has an entry for each, and those below name their parent.
 
 Types widen where no value changes by it; columns whose types have nothing in common become text,
 from which each artifact's own type is read back.
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from consist.models.record import IngestEvent, RowsRecord, encode
+from consist.models.record import IngestEvent, RowsRecord, encode, replace
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -51,10 +52,16 @@ def is_reserved(name: str) -> bool:
 
 
 class Staged(NamedTuple):
-    """Rows that no merge has stored, and the run that they are stored for."""
+    """Rows of one table that no merge has stored, and the run that they are stored for."""
 
     event: IngestEvent
     path: Path
+
+    @classmethod
+    def parts(cls, event: IngestEvent, folder: Path) -> tuple[Staged, ...]:
+        """Return the rows of every table that an event tells of, the artifact's own first."""
+        every = (event.rows, *event.rows.children)
+        return tuple(cls(replace(event, rows=rows), folder / rows.file) for rows in every)
 
     @property
     def scan(self) -> str:
@@ -102,21 +109,23 @@ def stored_rows(
 ) -> RowsRecord | None:
     """Return what the ledger of a database tells of an artifact, if it has one."""
     found = connection.execute(
-        f"SELECT source FROM {database}.{SCHEMA}.{LEDGER} WHERE artifact_id = ?", [artifact_id]
+        f"SELECT source FROM {database}.{SCHEMA}.{LEDGER} WHERE artifact_id = ?"
+        " AND json_extract_string(source, '$.parent') IS NULL",
+        [artifact_id],
     ).fetchall()
     return msgspec.json.decode(found[0][0], type=RowsRecord) if found else None
 
 
 def ingested_at(
     connection: DuckDBPyConnection, database: str, artifact_ids: list[str]
-) -> dict[str, datetime]:
-    """Return when the stored rows of some artifacts were ingested."""
+) -> list[tuple[str, str, datetime]]:
+    """Return artifact, table and time of the stored rows of some artifacts."""
     found = connection.execute(
-        f"SELECT artifact_id, ingested_at FROM {database}.{SCHEMA}.{LEDGER}"
+        f"SELECT artifact_id, table_name, ingested_at FROM {database}.{SCHEMA}.{LEDGER}"
         " WHERE artifact_id IN (SELECT unnest(?))",
         [artifact_ids],
     )
-    return dict(found.fetchall())
+    return found.fetchall()
 
 
 def select_staged(staged: Staged) -> str:
@@ -152,13 +161,13 @@ class Loader:
         self._ledger = f"{database}.{SCHEMA}.{LEDGER}"
         self._ready = False
 
-    def load(self, staged: Staged) -> bool:
+    def load(self, *parts: Staged) -> bool:
         """Let the rows of an artifact be these; return whether they are newer than what is there.
 
-        Whatever the table had of the artifact goes. All of it happens in the transaction of the
+        Whatever any table had of the artifact goes. All of it happens in the transaction of the
         caller, so that it counts once or not at all.
         """
-        event, rows = staged.event, staged.event.rows
+        event = parts[0].event
         self._make_ready()
         known = self._connection.execute(
             f"SELECT table_name, ingested_at > ?::TIMESTAMPTZ FROM {self._ledger}"
@@ -169,13 +178,15 @@ class Loader:
             return False
         for table, _ in known:
             self._forget(table, event.artifact.id)
-        columns = self._fitted(staged)
-        self._insert(staged, columns)
-        self._connection.execute(
-            f"INSERT INTO {self._ledger} VALUES (?, ?, ?, ?, ?, ?)",
-            [event.artifact.id, event.run_id, rows.table, rows.count, event.at,
-             encode(rows).decode()],
-        )  # fmt: skip
+        for staged in parts:
+            rows = staged.event.rows
+            columns = self._fitted(staged)
+            self._insert(staged, columns)
+            self._connection.execute(
+                f"INSERT INTO {self._ledger} VALUES (?, ?, ?, ?, ?, ?)",
+                [event.artifact.id, event.run_id, rows.table, rows.count, event.at,
+                 encode(rows).decode()],
+            )  # fmt: skip
         return True
 
     def _make_ready(self) -> None:
@@ -329,32 +340,33 @@ def view_of(
     database: str,
     table: str,
     stored: Columns | None,
-    pending: Mapping[str, Staged],
+    pending: Iterable[Staged],
+    outdated: Iterable[str],
 ) -> str:
     """Return SQL that unites the stored rows of a table with those of no merge yet.
 
-    ``pending`` are the staged rows by artifact id; what is stored of these artifacts is out of
-    date.
+    ``pending`` are staged rows; what is stored of the artifacts ``outdated`` no longer counts.
     """
+    pending = list(pending)
     columns: Columns = dict(stored or {})
-    for staged in pending.values():
+    for staged in pending:
         kinds = {stored: kind for _, stored, kind in kept_columns(staged.event.rows)}
         for name, kind in {**kinds, **SYSTEM_COLUMNS}.items():
             known = columns.get(name.lower(), (name, kind))
             columns[name.lower()] = (known[0], common_type(connection, known[1], kind))
     parts: list[str] = []
     if stored is not None:
-        parts.append(_stored_part(database, table, columns, stored, pending))
-    parts += [_staged_part(columns, staged) for staged in pending.values()]
+        parts.append(_stored_part(database, table, columns, stored, outdated))
+    parts += [_staged_part(columns, staged) for staged in pending]
     return " UNION ALL ".join(parts)
 
 
 def _stored_part(
-    database: str, table: str, columns: Columns, stored: Columns, pending: Mapping[str, Staged]
+    database: str, table: str, columns: Columns, stored: Columns, outdated: Iterable[str]
 ) -> str:
     values = {key: identifier(name) for key, (name, _) in stored.items()}
-    hidden = ", ".join(map(literal, pending))
-    where = f" WHERE consist_artifact_id NOT IN ({hidden})" if pending else ""
+    hidden = ", ".join(map(literal, outdated))
+    where = f" WHERE consist_artifact_id NOT IN ({hidden})" if hidden else ""
     source = f"{database}.{SCHEMA}.{identifier(table)}"
     return f"SELECT {_typed(columns, values)} FROM {source}{where}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,7 +47,7 @@ class TailRows:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._pending: dict[str, Staged] = {}
+        self._pending: dict[str, tuple[Staged, ...]] = {}
         self._stored = False
         self._outdated = False
         self._views: set[str] = set()
@@ -65,14 +66,15 @@ class TailRows:
                 self._take_in(event)
 
     def _take_in(self, event: IngestEvent) -> None:
-        path = self.folder / event.rows.file
         known = self._pending.get(event.artifact.id)
-        if known is not None and known.event.at > event.at:
+        if known is not None and known[0].event.at > event.at:
             return
-        if not path.exists():
-            say_once(path, "is gone, and with it rows that no merge had stored")
-            return
-        self._pending[event.artifact.id] = Staged(event, path)
+        parts = Staged.parts(event, self.folder)
+        for path in (part.path for part in parts):
+            if not path.exists():
+                say_once(path, "is gone, and with it rows that no merge had stored")
+                return
+        self._pending[event.artifact.id] = parts
         self._outdated = True
 
     def create_views(self, connection: DuckDBPyConnection) -> None:
@@ -80,35 +82,44 @@ class TailRows:
         if not self._outdated:
             return
         stored = tables_of(connection, ALIAS) if self._stored else {}
-        self._drop_outdated(connection)
+        replaced = self._replaced(connection)
         names = {name.lower(): name for name in stored}
-        by_table: dict[str, dict[str, Staged]] = {}
-        for artifact_id, staged in self._pending.items():
+        by_table: dict[str, list[Staged]] = {}
+        for staged in chain.from_iterable(self._pending.values()):
             table = staged.event.rows.table
-            by_table.setdefault(names.get(table.lower(), table), {})[artifact_id] = staged
+            by_table.setdefault(names.get(table.lower(), table), []).append(staged)
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{SCHEMA}")
         wanted = stored.keys() | by_table.keys()
         for table in self._views - wanted:
             connection.execute(f"DROP VIEW IF EXISTS memory.{SCHEMA}.{identifier(table)}")
         for table in wanted:
-            staged = by_table.get(table, {})
-            sql = view_of(connection, ALIAS, table, stored.get(table), staged)
+            pending, outdated = by_table.get(table, []), replaced.get(table.lower(), [])
+            sql = view_of(connection, ALIAS, table, stored.get(table), pending, outdated)
             name = f"memory.{SCHEMA}.{identifier(table)}"
             connection.execute(f"CREATE OR REPLACE VIEW {name} AS {sql}")
         self._views, self._outdated = set(wanted), False
 
-    def _drop_outdated(self, connection: DuckDBPyConnection) -> None:
-        """Forget staged rows of which the database has newer ones already."""
+    def _replaced(self, connection: DuckDBPyConnection) -> dict[str, list[str]]:
+        """Return the artifacts whose stored rows no longer count, by table in lower case.
+
+        Staged rows of which the database has newer ones already are forgotten.
+        """
+        found: dict[str, list[str]] = {}
         if self._stored and self._pending:
             known = ingested_at(connection, ALIAS, list(self._pending))
-            for artifact_id, at in known.items():
-                if at > self._pending[artifact_id].event.at:
+            for artifact_id, _, at in known:
+                staged = self._pending.get(artifact_id)
+                if staged is not None and at > staged[0].event.at:
                     del self._pending[artifact_id]
+            for artifact_id, table, _ in known:
+                if artifact_id in self._pending:
+                    found.setdefault(table.lower(), []).append(artifact_id)
+        return found
 
     def of(self, connection: DuckDBPyConnection, artifact_id: str) -> ArtifactRows | None:
         """Return the rows of an artifact, if there are any."""
-        staged = self._pending.get(artifact_id)
-        if staged is not None:
+        if artifact_id in self._pending:
+            staged = self._pending[artifact_id][0]
             return ArtifactRows(connection, staged.event.rows, select_staged(staged))
         rows = stored_rows(connection, ALIAS, artifact_id) if self._stored else None
         if rows is None:

@@ -74,11 +74,11 @@ class UnindexedStore:
         """
         raise NoDatabase("ingest")
 
-    def ingest(self, event: IngestEvent, staged: StagedFile) -> None:  # noqa: ARG002
+    def ingest(self, event: IngestEvent, *staged: StagedFile) -> None:  # noqa: ARG002
         """Refuse, as :meth:`stage` does."""
         raise NoDatabase("ingest")
 
-    def ingest_now(self, event: IngestEvent, staged: StagedFile) -> None:  # noqa: ARG002
+    def ingest_now(self, event: IngestEvent, *staged: StagedFile) -> None:  # noqa: ARG002
         """Refuse, as :meth:`stage` does."""
         raise NoDatabase("ingest")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,6 +93,59 @@ def test_a_record_names_rows_that_the_next_merge_stores(store: EmbeddedStore) ->
     with store.rows_of("another") as found:
         assert found is None
     assert table(store, LEDGER.replace("global_tables", "consist_db.global_tables")) == [(1,)]
+
+
+def nested(store: EmbeddedStore, done: RunDocument, counts: dict[str, int]) -> IngestEvent:
+    """Ingest tables of one artifact, the first of which is the parent of the others."""
+    with ExitStack() as stack:
+        staged = {name: stack.enter_context(store.stage()) for name in counts}
+        for name, count in counts.items():
+            fill(staged[name].path, count)
+        parent, *children = [
+            RowsRecord(
+                table=name,
+                file=staged[name].name,
+                count=count,
+                columns=(StoredColumn("n", "n", "n", "BIGINT"),),
+                parent=None if name == "t" else "t",
+            )
+            for name, count in counts.items()
+        ]
+        event = event_of(done, parent.file, 0)
+        event = replace(event, rows=replace(parent, children=tuple(children)))
+        store.ingest(event, *staged.values())
+    return event
+
+
+def test_an_artifact_may_have_several_tables(tmp_path: Path, store: EmbeddedStore) -> None:
+    done = record(store, document("a"))
+
+    def counts() -> dict[str, int]:
+        rows = table(
+            store,
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'global_tables'"
+            " AND table_name NOT LIKE '\\_%' ESCAPE '\\' GROUP BY 1 ORDER BY 1",
+        )
+        return {
+            name: table(store, f"SELECT count(*) FROM global_tables.{name}")[0][0]
+            for (name,) in rows
+        }
+
+    for merge in (False, True):
+        event = nested(store, done, {"t": 3, "t__legs": 5, "t__stops": 2})
+        assert counts() == {"t": 3, "t__legs": 5, "t__stops": 2}
+        if merge:
+            assert store.sync()
+            assert staged_files(tmp_path) == []
+            assert counts() == {"t": 3, "t__legs": 5, "t__stops": 2}
+        with store.rows_of(event.artifact.id) as found:
+            assert found is not None
+            assert found.rows == event.rows
+    nested(store, done, {"t": 1, "t__legs": 4})
+    assert counts() == {"t": 1, "t__legs": 4, "t__stops": 0}, "replacing replaces all"
+    assert store.sync()
+    assert counts() == {"t": 1, "t__legs": 4, "t__stops": 0}
+    assert table(store, LEDGER.replace("global_tables", "consist_db.global_tables")) == [(2,)]
 
 
 def test_rows_that_somebody_reads_outlast_their_merge(tmp_path: Path, store: EmbeddedStore) -> None:
