@@ -14,12 +14,11 @@ _HOMES = {
     "consist.api": (
         "annotate cached_artifacts cached_output capture_outputs compare current_consist"
         " current_run current_tracker db_session explain find_latest_run find_matching_run"
-        " find_matching_runs find_run find_runs get_artifact get_run history ingest invalidate"
-        " load load_df"
-        " load_relation log_artifact log_artifacts log_dataframe log_input log_meta"
-        " log_output output_dir output_path register_artifact_facet_parser"
+        " find_matching_runs find_run find_runs get_artifact get_run history ibis_connection"
+        " ibis_view ingest invalidate load load_df load_relation log_artifact log_artifacts log_dataframe log_input log_meta"
+        " log_output output_dir output_path register_artifact_facet_parser register_views"
         " run run_query run_set scenario set_current_tracker"
-        " start_run trace use_tracker"
+        " start_run trace use_tracker view"
     ),
     "consist.artifacts": (
         "RelationConnectionLeakWarning active_relation_count is_dataframe_artifact is_hdf_artifact"
@@ -75,6 +74,8 @@ if TYPE_CHECKING:
     from consist.api import get_artifact as get_artifact
     from consist.api import get_run as get_run
     from consist.api import history as history
+    from consist.api import ibis_connection as ibis_connection
+    from consist.api import ibis_view as ibis_view
     from consist.api import ingest as ingest
     from consist.api import invalidate as invalidate
     from consist.api import load as load
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
     from consist.api import output_dir as output_dir
     from consist.api import output_path as output_path
     from consist.api import register_artifact_facet_parser as register_artifact_facet_parser
+    from consist.api import register_views as register_views
     from consist.api import run as run
     from consist.api import run_query as run_query
     from consist.api import run_set as run_set
@@ -97,6 +99,7 @@ if TYPE_CHECKING:
     from consist.api import start_run as start_run
     from consist.api import trace as trace
     from consist.api import use_tracker as use_tracker
+    from consist.api import view as view
     from consist.artifacts import RelationConnectionLeakWarning as RelationConnectionLeakWarning
     from consist.artifacts import active_relation_count as active_relation_count
     from consist.artifacts import is_dataframe_artifact as is_dataframe_artifact

@@ -33,9 +33,14 @@ from consist.workflow import scenario as _scenario
 from consist.workspace import Workspace
 
 if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend
+    from ibis.expr.types import Table
+    from sqlmodel import SQLModel
+
     from consist.comparison import compare as comparison
     from consist.core.tracker import Tracker
     from consist.hot import ingest as hot
+    from consist.integrations import ibis as ibis_
     from consist.maintenance import changes
     from consist.models.result import RunResult
     from consist.models.run import ConsistRecord, Run
@@ -44,6 +49,7 @@ if TYPE_CHECKING:
     from consist.query import history as history_
     from consist.query import runs as find_runs_
     from consist.runs import explain as _explain
+    from consist.views import hybrid
     from consist.workflow.scenario import ScenarioContext
 else:
     find_runs_ = LazyRoom("consist.query.runs")
@@ -55,6 +61,8 @@ else:
     _explain = LazyRoom("consist.runs.explain")
     hot = LazyRoom("consist.hot.ingest")
     changes = LazyRoom("consist.maintenance.changes")
+    ibis_ = LazyRoom("consist.integrations.ibis")
+    hybrid = LazyRoom("consist.views.hybrid")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -320,6 +328,20 @@ find_matching_runs = on_current(find_runs_.find_matching_runs)
 run_query = on_current(ask.run_query)
 db_session = on_current(ask.db_session)
 compare = on_current(comparison.compare)
+view = on_current(hybrid.view)
+register_views = on_current(hybrid.register_views)
+
+
+def ibis_connection(tracker: Tracker | None = None) -> Backend:
+    """Return an Ibis connection to all that a tracker remembers; by default the one in reach."""
+    return ibis_.ibis_connection(_reach(tracker, "ibis_connection"))
+
+
+def ibis_view(
+    tracker: Tracker | None = None, model: type[SQLModel] | None = None, key: str | None = None
+) -> Table:
+    """Return an Ibis table over every recorded table of a key, typed by ``model`` if given."""
+    return ibis_.ibis_view(_reach(tracker, "ibis_view"), model, key)
 
 
 def _reading(verb: Callable[..., Any]) -> Callable[..., Any]:

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from consist.runs import explain as _explain
     from consist.runs import trace as _trace
     from consist.views import hybrid
+    from consist.views.hybrid import Views
     from consist.workflow import scenario as _scenario
 else:
     _trace = LazyRoom("consist.runs.trace")
@@ -186,9 +187,29 @@ run_subdir_fn, allow_external_paths, code_identity
             ),
             settings,
         )
+        self._serve_views()
         self.identity = CodeIdentity(
             self.project_root, lambda path: is_not_code(self, path), self.files.digest, self.loaded
         )
+
+    def _serve_views(self) -> None:
+        """Let questions and merges find the views of schemas and of the database."""
+        looks = self.access_mode != "standard"
+
+        def furnish(connection: Any, revision: int) -> None:
+            from consist.views.serving import serve
+
+            serve(self, connection, revision)
+
+        def publish(connection: Any) -> None:
+            from consist.views.serving import publish_views
+
+            publish_views(self, connection)
+
+        if self.store.has_database and (self.schemas or looks):
+            self.store.furnish(furnish)
+        if self.store.has_database and not looks:
+            self.store.publish(publish)
 
     @classmethod
     def from_config(cls, config: TrackerConfig) -> Tracker:
@@ -206,8 +227,8 @@ run_subdir_fn, allow_external_paths, code_identity
             self.closed = True
             self.active.abandon()
             forget_environment(self)
+            self.store.close()  # whose last merge looks at files
             self.files.close()
-            self.store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -313,6 +334,8 @@ run_subdir_fn, allow_external_paths, code_identity
     run_query = ask.run_query
     db_session = ask.db_session
     compare = comparison.compare
+    view = hybrid.view
+    register_views = hybrid.register_views
     create_view = hybrid.create_view
 
     # ------------------------------------------------------------ mend the record
@@ -356,6 +379,16 @@ run_subdir_fn, allow_external_paths, code_identity
     def registered_schemas(self) -> Mapping[str, type[SQLModel]]:
         """The registered SQLModel classes by name, read-only."""
         return MappingProxyType(dict(self.schemas))
+
+    @property
+    def views(self) -> Views:
+        """The views of registered models as SQLModel classes: ``tracker.views.Person``.
+
+        They are there from the start; what is recorded shows in them by each question.
+        """
+        from consist.views.hybrid import views_of
+
+        return views_of(self)
 
     @property
     def engine(self) -> Engine | None:

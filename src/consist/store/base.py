@@ -171,11 +171,23 @@ class Store(Protocol):
         """Yield a DuckDB connection whose tables hold every acknowledged record."""
         ...
 
+    def scratch(self) -> Any:
+        """Return a connection that sees those tables while somebody asks, and holds nothing."""
+        ...
+
     def furnish(self, function: Callable[[Any, int], None]) -> None:
         """Call ``function`` with the connection of every question, once its tables are complete.
 
         The number it also gets is another one if anything may have been recorded since the last.
         """
+        ...
+
+    def publish(self, function: Callable[[Any], None]) -> None:
+        """Call ``function`` with the connection of every merge, once the records are stored."""
+        ...
+
+    def publish_soon(self) -> None:
+        """Let the next merge, at the latest that of :meth:`close`, publish in any case."""
         ...
 
     @property

@@ -118,6 +118,7 @@ class EmbeddedStore:
         self.tail = tail_of(self.database, self.folder)
         self._closed = False
         self._furnishers: list[Callable[[DuckDBPyConnection, int], None]] = []
+        self._publishers: list[Callable[[DuckDBPyConnection], None]] = []
         self._open_parts(forked=False)
         self.belonging.look(_OPEN_WAIT)
         if str(run_dir) not in self.belonging.state.run_dirs:
@@ -144,6 +145,7 @@ class EmbeddedStore:
         self.staging = Staging(self.folder.rows, sync=sync)
         self.staged = StagedLookup(self.folder)
         self.merger = Merger(self.database, self.folder, self.index, network=network)
+        self.merger.publishers = self._publishers
         self.background = BackgroundMerger(self._merge_in_background, forked=forked)
         self._engine: Engine | None = None
         self._leases: Leases | None = None
@@ -465,12 +467,24 @@ class EmbeddedStore:
                 furnish(connection, revision)
             yield connection
 
+    def scratch(self) -> DuckDBPyConnection:
+        """Return a connection that sees those tables while somebody asks, and holds nothing."""
+        return self.database.scratch()
+
     def furnish(self, function: Callable[[DuckDBPyConnection, int], None]) -> None:
         """Call ``function`` with the connection of every question, once its tables are complete.
 
         The number it also gets is another one if anything may have been recorded since the last.
         """
         self._furnishers.append(function)
+
+    def publish(self, function: Callable[[DuckDBPyConnection], None]) -> None:
+        """Call ``function`` with the connection of every merge, once the records are stored."""
+        self._publishers.append(function)
+
+    def publish_soon(self) -> None:
+        """Let the next merge, at the latest that of :meth:`close`, publish in any case."""
+        self.merger.publishes = True
 
     def _fill_in_first(self) -> None:
         """Merge before the question if the database lacks what it once had."""
@@ -539,6 +553,7 @@ class EmbeddedStore:
             self._closed = True
         self.background.stop()
         pending = self.journal.appended > 0 or (self.belonging.refill and not self.read_only)
+        pending |= self.merger.publishes and self.database.exists and not self.read_only
         self.journal.close(self._active)
         if pending:
             try:

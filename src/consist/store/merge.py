@@ -61,6 +61,8 @@ class Merger:
         self.database, self.folder, self.index = database, folder, index
         self.network = network
         self.columns: Columns = {}
+        self.publishers: list[Callable[[DuckDBPyConnection], None]] = []
+        self.publishes = False
 
     def merge(self, wait: float) -> bool:
         """Merge what every journal holds, and what others were turned away with meanwhile.
@@ -149,6 +151,7 @@ class Merger:
                 session.run()
                 if work is not None:
                     work(session)
+                session.publish()
             session.end()
         return True
 
@@ -452,6 +455,17 @@ class Session:
                     pass
 
     # ------------------------------------------------------------ afterwards
+
+    def publish(self) -> None:
+        """Let others write into the database what follows from it; no merge fails by that."""
+        if not (self.bumped or self.merger.publishes):
+            return
+        self.merger.publishes = False
+        for publisher in self.merger.publishers:
+            try:
+                publisher(self.connection)
+            except Exception as error:  # noqa: BLE001 - the records are stored
+                logger.warning("views in %s are not up to date: %s", self.database.path, error)
 
     def end(self) -> None:
         """Do what waits for the file to be whole, and leave everything as the next one needs it."""

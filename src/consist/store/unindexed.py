@@ -170,6 +170,21 @@ class UnindexedStore:
         """
         raise NoDatabase("a question")
 
+    def scratch(self) -> Any:
+        """Refuse.
+
+        Raises
+        ------
+        NoDatabase
+        """
+        raise NoDatabase("a question")
+
+    def publish(self, function: Callable[[Any], None]) -> None:
+        """Do nothing: there are no merges."""
+
+    def publish_soon(self) -> None:
+        """Do nothing."""
+
     def furnish(self, function: Callable[[Any, int], None]) -> None:
         """Do nothing: there are no questions."""
 

@@ -69,6 +69,10 @@ class RunFilter:
     year: int | None = None
     iteration: int | None = None
 
+    def told(self) -> dict[str, str | int | None]:
+        """Return what is asked for, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
 
 EVERY_RUN = RunFilter()
 
@@ -94,6 +98,8 @@ def find_members(
     connection: DuckDBPyConnection,
     selector: Selector,
     runs: RunFilter = EVERY_RUN,
+    *,
+    active: Iterable[str] | None = None,
 ) -> list[Member]:
     """Return the members of a view in the order in which their runs began.
 
@@ -107,8 +113,11 @@ def find_members(
         Which artifacts.
     runs : RunFilter
         Of which runs.
+    active : iterable of str, optional
+        Ids of active runs; by default those of this tracker.
     """
-    statement, parameters = _statement(connection, selector, runs, active_ids(ws))
+    now = active_ids(ws) if active is None else list(active)
+    statement, parameters = _statement(connection, selector, runs, now)
     found = connection.execute(statement, parameters)
     names = [column[0] for column in found.description or ()]
     members: list[Member] = []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,7 +14,7 @@ def hive_values(folder: str, file: str) -> dict[str, str | None]:
     """Return what the folders between an artifact and one of its files say, by column."""
     if folder == file:
         return {}
-    parts = os.path.relpath(file, folder).split(os.sep)[:-1]
+    parts = Path(file).relative_to(folder).parts[:-1]
     named = (part.partition("=") for part in parts)
     return {
         unquote(key): None if value == _NULL else unquote(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ class View:
         Which columns come first and last.
     mode, missing_files : str
         As for :func:`~consist.views.united.united_sql`.
+    key, model : str or None
+        The key that it is over, and the model that types it, if it is of one.
     """
 
     name: str
@@ -44,10 +47,18 @@ class View:
     layout: Layout = field(default_factory=Layout)
     mode: Mode = "hybrid"
     missing_files: Missing = "warn"
+    key: str | None = None
+    model: str | None = None
 
-    def members(self, ws: Workspace, connection: DuckDBPyConnection) -> list[Member]:
+    def members(
+        self,
+        ws: Workspace,
+        connection: DuckDBPyConnection,
+        *,
+        active: Iterable[str] | None = None,
+    ) -> list[Member]:
         """Return what the view shows now; a view of another kind may attach values here."""
-        return find_members(ws, connection, self.selector, self.runs)
+        return find_members(ws, connection, self.selector, self.runs, active=active)
 
 
 def check_name(name: object) -> str:
@@ -102,14 +113,16 @@ class Shelf:
         with self._lock:
             self._views[view.name.lower()] = view
             self._made.pop(view.name.lower(), None)
+        if self._ws.access_mode == "standard":
+            self._ws.store.publish_soon()
 
     def get(self, name: str) -> View | None:
         """Return the view of a name."""
         return self._views.get(name.lower())
 
-    def names(self) -> list[str]:
-        """Return the names of the views."""
-        return [view.name for view in self._views.values()]
+    def views(self) -> list[View]:
+        """Return the views."""
+        return list(self._views.values())
 
     def refresh(self, connection: DuckDBPyConnection, revision: int) -> None:
         """Bring the views up to date with what is recorded and what is on disk."""

@@ -15,6 +15,7 @@ import msgspec
 
 from consist.errors import FileGone
 from consist.formats import sql
+from consist.store.database import ALIAS
 from consist.store.global_tables import SCHEMA, TEXT, common_type, identifier, literal
 from consist.views.members import Member
 from consist.views.partitions import hive_values, partition_types
@@ -23,6 +24,7 @@ from consist.views.places import Place, Stamp, place_of
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from consist.views.links import Links
     from consist.workspace import Workspace
 
 logger = logging.getLogger("consist.views")
@@ -89,6 +91,7 @@ def united_sql(
     mode: Mode = "hybrid",
     missing_files: Missing = "warn",
     name: str = "view",
+    links: Links | None = None,
 ) -> str:
     """Return the statement that a view over some members is made of.
 
@@ -109,6 +112,8 @@ def united_sql(
         What happens where the recorded bytes of an artifact are gone.
     name : str
         What warnings call the view.
+    links : Links, optional
+        For a view that is stored in the database: files are read through these.
 
     Raises
     ------
@@ -116,7 +121,8 @@ def united_sql(
         With ``missing_files="error"``, naming the first file that is gone.
     """
     layout = layout or Layout()
-    stored = _stored_tables(connection)
+    catalog = "memory" if links is None else ALIAS
+    stored = _stored_tables(connection, catalog)
     hot: dict[str, list[Member]] = {}
     cold: list[Member] = []
     for member in members:
@@ -125,20 +131,28 @@ def united_sql(
             hot.setdefault(table, []).append(member)
         elif mode != "hot_only" and ws.formats.driver(member.record.driver).kind == "table":
             cold.append(member)
-    parts = [_hot_part(table, stored[table], mine, layout) for table, mine in hot.items()]
-    parts += _cold_parts(ws, connection, cold, layout, missing_files, name)
+    # What is stored in the database must not say what the database is called here.
+    schema = SCHEMA if links is not None else f"memory.{SCHEMA}"
+    parts = [_hot_part(schema, table, stored[table], mine, layout) for table, mine in hot.items()]
+    groups = _cold_groups(ws, cold, layout, missing_files, name)
+    parts += [
+        _cold_part(ws, connection, driver, rows, keys, links)
+        for (driver, keys), rows in groups.items()
+    ]
     return _statement(connection, parts, layout)
 
 
 # ---------------------------------------------------------------- hot
 
 
-def _stored_tables(connection: DuckDBPyConnection) -> dict[str, dict[str, tuple[str, str]]]:
+def _stored_tables(
+    connection: DuckDBPyConnection, catalog: str
+) -> dict[str, dict[str, tuple[str, str]]]:
     """Return the tables of ingested rows that a question sees, with their columns."""
     found = connection.execute(
         "SELECT table_name, column_name, data_type FROM duckdb_columns()"
-        " WHERE database_name = 'memory' AND schema_name = ? ORDER BY table_name, column_index",
-        [SCHEMA],
+        " WHERE database_name = ? AND schema_name = ? ORDER BY table_name, column_index",
+        [catalog, SCHEMA],
     )
     tables: dict[str, dict[str, tuple[str, str]]] = {}
     for table, column, kind in found.fetchall():
@@ -157,26 +171,27 @@ def _table_of(member: Member, stored: Mapping[str, object]) -> str | None:
 
 
 def _hot_part(
-    table: str, columns: Mapping[str, tuple[str, str]], members: Sequence[Member], layout: Layout
+    schema: str,
+    table: str,
+    columns: Mapping[str, tuple[str, str]],
+    members: Sequence[Member],
+    layout: Layout,
 ) -> Part:
     on = "consist_artifact_id"
     rows = [_values(member, layout) | {_FILE: member.record.id} for member in members]
-    source = f"memory.{SCHEMA}.{identifier(table)}"
-    return Part(source, columns, on, "artifact", rows, {})
+    return Part(f"{schema}.{identifier(table)}", columns, on, "artifact", rows, {})
 
 
 # ---------------------------------------------------------------- cold
 
+_Groups = dict[tuple[str, tuple[str, ...]], list[dict[str, Any]]]
+"""What members say of each file, by driver and the columns that folders name."""
 
-def _cold_parts(
-    ws: Workspace,
-    connection: DuckDBPyConnection,
-    members: Iterable[Member],
-    layout: Layout,
-    missing_files: Missing,
-    name: str,
-) -> list[Part]:
-    groups: dict[tuple[str, tuple[str, ...]], list[dict[str, Any]]] = {}
+
+def _cold_groups(
+    ws: Workspace, members: Iterable[Member], layout: Layout, missing_files: Missing, name: str
+) -> _Groups:
+    groups: _Groups = {}
     for member in members:
         driver = member.record.driver
         place = place_of(ws, member.record, ws.formats.driver(driver).suffixes)
@@ -186,10 +201,7 @@ def _cold_parts(
             values = hive_values(place.path, file)
             row = _values(member, layout) | {_FILE: file} | values
             groups.setdefault((driver, tuple(values)), []).append(row)
-    return [
-        _cold_part(ws, connection, driver, rows, layout, keys)
-        for (driver, keys), rows in groups.items()
-    ]
+    return groups
 
 
 def _cold_part(
@@ -197,18 +209,24 @@ def _cold_part(
     connection: DuckDBPyConnection,
     driver: str,
     rows: list[dict[str, Any]],
-    layout: Layout,
     keys: tuple[str, ...],
+    links: Links | None,
 ) -> Part:
     files = list(dict.fromkeys(str(row[_FILE]) for row in rows))
     scan = ws.formats.driver(driver).scan(files, filename=_FILE)
-    columns = {
-        column.lower(): (column, kind)
+    found = [
+        (column, kind)
         for column, kind in sql.columns_of(connection, scan).items()
         if column != _FILE and column.lower() not in SYSTEM_COLUMNS
-    }
+    ]
     types = partition_types(keys, rows)
-    columns = {k: v for k, v in columns.items() if k not in {key.lower() for key in types}}
+    named = {key.lower() for key in types}
+    columns = {name.lower(): (name, kind) for name, kind in found if name.lower() not in named}
+    linked = None if links is None else links.link(driver, found, files)
+    if links is not None and linked is not None:
+        pattern = literal(links.pattern(linked.values()))
+        scan = scan.replace(sql.file_list(driver, files), pattern)
+        rows = [row | {_FILE: linked[row[_FILE]]} for row in rows]
     return Part(scan, columns, _FILE, "file", rows, types)
 
 
