@@ -34,9 +34,14 @@ class Predicate(NamedTuple):
 
     def readings(self) -> Iterator[tuple[str | None, str]]:
         """Yield what the key may mean: itself in any namespace, or the rest of it in its first."""
-        yield None, self.key
-        for dot in _DOTS.finditer(self.key):
-            yield self.key[: dot.start()], self.key[dot.end() :]
+        return key_readings(self.key)
+
+
+def key_readings(key: str) -> Iterator[tuple[str | None, str]]:
+    """Yield what a key may mean; see :meth:`Predicate.readings`."""
+    yield None, key
+    for dot in _DOTS.finditer(key):
+        yield key[: dot.start()], key[dot.end() :]
 
 
 _FORM = re.compile(r"\s*(?P<key>[^<>=!]*?)\s*(?P<operator>>=|<=|=)(?P<value>.*)", re.DOTALL)

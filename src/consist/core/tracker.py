@@ -62,7 +62,9 @@ if TYPE_CHECKING:
     from consist.query import runs as find_runs_
     from consist.runs import explain as _explain
     from consist.runs import trace as _trace
+    from consist.views import grouped as grouped_
     from consist.views import hybrid
+    from consist.views import matrix as matrix_
     from consist.workflow import scenario as _scenario
 else:
     _trace = LazyRoom("consist.runs.trace")
@@ -80,6 +82,8 @@ else:
     related = LazyRoom("consist.query.related")
     environment = LazyRoom("consist.query.environment")
     hybrid = LazyRoom("consist.views.hybrid")
+    grouped_ = LazyRoom("consist.views.grouped")
+    matrix_ = LazyRoom("consist.views.matrix")
     hot = LazyRoom("consist.hot.ingest")
     changes = LazyRoom("consist.maintenance.changes")
     comparison = LazyRoom("consist.comparison.compare")
@@ -311,6 +315,8 @@ run_subdir_fn, allow_external_paths, code_identity
     db_session = ask.db_session
     compare = comparison.compare
     create_view = hybrid.create_view
+    create_grouped_view = grouped_.create_grouped_view
+    load_matrix = matrix_.load_matrix
 
     # ------------------------------------------------------------ mend the record
 
