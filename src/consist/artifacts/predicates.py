@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from consist.errors import UsageError, WrongType, a_kind, hint
@@ -34,9 +34,14 @@ class Predicate(NamedTuple):
 
     def readings(self) -> Iterator[tuple[str | None, str]]:
         """Yield what the key may mean: itself in any namespace, or the rest of it in its first."""
-        yield None, self.key
-        for dot in _DOTS.finditer(self.key):
-            yield self.key[: dot.start()], self.key[dot.end() :]
+        return key_readings(self.key)
+
+
+def key_readings(key: str) -> Iterator[tuple[str | None, str]]:
+    """Yield what a key may mean; see :meth:`Predicate.readings`."""
+    yield None, key
+    for dot in _DOTS.finditer(key):
+        yield key[: dot.start()], key[dot.end() :]
 
 
 _FORM = re.compile(r"\s*(?P<key>[^<>=!]*?)\s*(?P<operator>>=|<=|=)(?P<value>.*)", re.DOTALL)
@@ -89,6 +94,13 @@ def parse_predicate(text: str) -> Predicate:
     if operator != "=" and (value is None or isinstance(value, bool)):
         raise _malformed(text, f"asks whether something is {operator} {written}")
     return Predicate(text, key, operator, value)
+
+
+def parse_predicates(params: object) -> list[Predicate]:
+    """Read predicates; one text alone is a mistake."""
+    if isinstance(params, str) or not isinstance(params, Iterable):
+        raise hint(WrongType(f"params={params!r} is {a_kind(params)}"), "write params=[...]")
+    return [parse_predicate(text) for text in cast("Iterable[str]", params)]
 
 
 def _ends_open(key: str) -> bool:

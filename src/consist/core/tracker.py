@@ -63,8 +63,10 @@ if TYPE_CHECKING:
     from consist.query import runs as find_runs_
     from consist.runs import explain as _explain
     from consist.runs import trace as _trace
+    from consist.views import grouped as grouped_
     from consist.views import hybrid
     from consist.views.hybrid import Views
+    from consist.views import matrix as matrix_
     from consist.workflow import scenario as _scenario
 else:
     _trace = LazyRoom("consist.runs.trace")
@@ -82,6 +84,8 @@ else:
     related = LazyRoom("consist.query.related")
     environment = LazyRoom("consist.query.environment")
     hybrid = LazyRoom("consist.views.hybrid")
+    grouped_ = LazyRoom("consist.views.grouped")
+    matrix_ = LazyRoom("consist.views.matrix")
     hot = LazyRoom("consist.hot.ingest")
     schema_export = LazyRoom("consist.hot.schema_export")
     changes = LazyRoom("consist.maintenance.changes")
@@ -337,6 +341,8 @@ run_subdir_fn, allow_external_paths, code_identity
     view = hybrid.view
     register_views = hybrid.register_views
     create_view = hybrid.create_view
+    create_grouped_view = grouped_.create_grouped_view
+    load_matrix = matrix_.load_matrix
 
     # ------------------------------------------------------------ mend the record
 

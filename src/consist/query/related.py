@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import select
 
-from consist.artifacts.predicates import Predicate, parse_predicate
-from consist.errors import WrongType, a_kind, hint
+from consist.artifacts.predicates import Predicate, parse_predicates
 from consist.models.artifact import Artifact
 from consist.models.facet import ArtifactKV
 from consist.models.run import Run
 from consist.query import arguments as given
 from consist.query.ask import columns, every, fetch_all, newest
-from consist.query.conditions import Condition, begins_with, leaf_is, number_bound
+from consist.query.conditions import Condition, begins_with
+from consist.query.leaves import Reading, holds, with_leaf
 
 if TYPE_CHECKING:
     from consist.workspace import Workspace
@@ -69,13 +69,11 @@ def find_artifacts_by_params(
     >>> tracker.find_artifacts_by_params(params=["mode=car", "beam.year>=2030"])  # doctest: +SKIP
     """
     limit = given.limit_of(limit)
-    if isinstance(params, str):
-        raise hint(WrongType(f"params={params!r} is {a_kind(params)}"), "write params=[...]")
-    predicates = [parse_predicate(text) for text in params]
+    predicates = parse_predicates(params)
     namespace = given.text("namespace", namespace)
     family = given.text("artifact_family_prefix", artifact_family_prefix)
     kv, artifact = columns(ArtifactKV), columns(Artifact)
-    leaves = [[_holds(kv, predicate, namespace)] for predicate in predicates]
+    leaves = [[holds(kv, predicate, _readings(predicate, namespace))] for predicate in predicates]
     if family is not None:
         leaves.append([kv.key_path == "artifact_family", *begins_with(kv.value_str, family)])
     if namespace is not None and not leaves:
@@ -83,42 +81,15 @@ def find_artifacts_by_params(
     own = [] if namespace is None else [kv.namespace == namespace]
     conditions = [
         *begins_with(artifact.key, given.text("key_prefix", key_prefix)),
-        *(_with_leaf([*own, *leaf]) for leaf in leaves),
+        *(with_leaf([*own, *leaf]) for leaf in leaves),
     ]
     if not ws.store.has_database:
         return []
     return fetch_all(ws, Artifact, newest(Artifact, conditions, limit))
 
 
-def _with_leaf(leaf: list[Condition]) -> Condition:
-    """Return what has to hold for an artifact whose present facet has such a leaf."""
-    kv, artifact = columns(ArtifactKV), columns(Artifact)
-    having = select(kv.artifact_id, kv.facet_id).where(*leaf)
-    present = func.json_extract_string(artifact.meta, "/artifact_facet_id")
-    narrowed = artifact.id.in_(select(kv.artifact_id).where(*leaf))
-    found = having.subquery().c
-    current = select(found.artifact_id).where(
-        found.artifact_id == artifact.id, found.facet_id == present
-    )
-    return and_(narrowed, current.exists())
-
-
-def _holds(kv: Any, predicate: Predicate, namespace: str | None) -> Condition:
-    value = predicate.value
-    if predicate.operator == "=":
-        condition = leaf_is(kv, value)
-    elif isinstance(value, str):
-        bound = kv.value_str >= value if predicate.operator == ">=" else kv.value_str <= value
-        condition = and_(kv.value_type == "str", bound)
-    else:
-        assert isinstance(value, int | float)  # noqa: S101 - the parser refuses anything else
-        condition = number_bound(kv, predicate.operator, value)
-    readings = predicate.readings() if namespace is None else [(None, predicate.key)]
-    keys = [
-        kv.key_path == key if space is None else and_(kv.namespace == space, kv.key_path == key)
-        for space, key in readings
-    ]
-    return and_(or_(*keys), condition)
+def _readings(predicate: Predicate, namespace: str | None) -> Iterable[Reading]:
+    return predicate.readings() if namespace is None else [(None, predicate.key)]
 
 
 # ---------------------------------------------------------------- content

@@ -104,9 +104,9 @@ def publish(ws: Workspace, connection: DuckDBPyConnection, shelf: Shelf | None) 
 
 def _write(ws: Workspace, connection: DuckDBPyConnection, view: View, there: Told | None) -> None:
     links = Links(connection, Path(f"{ws.db_path}.journal") / "views" / view.name)
-    members = view.members(ws, connection, active=())
+    members, layout = view.shown(ws, connection, active=())
     text = united_sql(
-        ws, connection, members, view.layout,
+        ws, connection, members, layout,
         mode=view.mode, missing_files="skip_silent", links=links,
     )  # fmt: skip
     digest = hashlib.sha256(text.encode()).hexdigest()[:32]

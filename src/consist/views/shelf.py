@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from consist.errors import UsageError, hint
+from consist.errors import FileGone, UsageError, hint
 from consist.views.members import EVERY_RUN, Member, RunFilter, Selector, active_ids, find_members
 from consist.views.places import stamp_of
-from consist.views.united import Layout, Missing, Mode, cold_places, united_sql
+from consist.views.united import Layout, Missing, Mode, cold_places, failing_sql, united_sql
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -50,15 +50,16 @@ class View:
     key: str | None = None
     model: str | None = None
 
-    def members(
+    def shown(
         self,
         ws: Workspace,
         connection: DuckDBPyConnection,
         *,
         active: Iterable[str] | None = None,
-    ) -> list[Member]:
+    ) -> tuple[list[Member], Layout]:
         """Return what the view shows now; a view of another kind may attach values here."""
-        return find_members(ws, connection, self.selector, self.runs, active=active)
+        members = find_members(ws, connection, self.selector, self.runs, active=active)
+        return members, self.layout
 
 
 def check_name(name: object) -> str:
@@ -95,6 +96,7 @@ class _Standing:
     recorded: tuple[int, tuple[str, ...]]
     files: dict[str, Any]
     mark: str
+    problem: FileGone | None = None
 
 
 class Shelf:
@@ -115,6 +117,36 @@ class Shelf:
             self._made.pop(view.name.lower(), None)
         if self._ws.access_mode == "standard":
             self._ws.store.publish_soon()
+
+    def put_now(self, view: View) -> None:
+        """Make a view at once; where that fails, its name means what it meant before.
+
+        Raises
+        ------
+        FileGone
+            If a file is gone and the view does not pass over it.
+        """
+        before = self.get(view.name)
+        self.put(view)
+        try:
+            self._check_made(view)
+        except BaseException:
+            self._take_back(view, before)
+            raise
+
+    def _check_made(self, view: View) -> None:
+        with self._ws.store.ask():
+            made = self._made.get(view.name.lower())
+        if made is not None and made.problem is not None:
+            raise made.problem
+
+    def _take_back(self, view: View, before: View | None) -> None:
+        if before is not None:
+            self.put(before)
+            return
+        with self._lock:
+            self._views.pop(view.name.lower(), None)
+            self._made.pop(view.name.lower(), None)
 
     def get(self, name: str) -> View | None:
         """Return the view of a name."""
@@ -144,17 +176,28 @@ class Shelf:
         self, connection: DuckDBPyConnection, view: View, recorded: tuple[int, tuple[str, ...]]
     ) -> None:
         ws, key = self._ws, view.name.lower()
-        members = view.members(ws, connection)
-        text = united_sql(
-            ws, connection, members, view.layout,
-            mode=view.mode, missing_files=view.missing_files, name=view.name,
-        )  # fmt: skip
+        members, layout = view.shown(ws, connection)
+        problem: FileGone | None = None
+        missing: Missing = view.missing_files
+        try:
+            text = united_sql(
+                ws, connection, members, layout,
+                mode=view.mode, missing_files=missing, name=view.name,
+            )  # fmt: skip
+        except FileGone as error:
+            # Only who asks this view is to be told, not every question to the tracker.
+            problem = error
+            text = united_sql(
+                ws, connection, members, layout,
+                mode=view.mode, missing_files="skip_silent", name=view.name,
+            )  # fmt: skip
+            text = failing_sql(connection, text, str(error))
         self._count += 1
         mark = f"consist {id(self):x} {self._count}"
         connection.execute(f'CREATE OR REPLACE VIEW memory.main."{view.name}" AS {text}')
         connection.execute(f"""COMMENT ON VIEW memory.main."{view.name}" IS '{mark}'""")
         files = cold_places(ws, members)
-        self._made[key] = _Standing(members, recorded, files, mark)
+        self._made[key] = _Standing(members, recorded, files, mark, problem)
 
 
 def _marks(connection: DuckDBPyConnection) -> dict[str, str]:

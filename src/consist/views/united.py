@@ -358,6 +358,14 @@ def _value(
     return f"CASE WHEN {value} IS NULL OR {fits} THEN {there} ELSE error({text}) END"
 
 
+def failing_sql(connection: DuckDBPyConnection, text: str, message: str) -> str:
+    """Return a statement of the same columns that raises whatever is asked of it."""
+    failing = f"error({literal(message)})"
+    described = connection.execute(f"DESCRIBE {text}").fetchall()
+    columns = ", ".join(f"CAST({failing} AS {row[1]}) AS {identifier(row[0])}" for row in described)
+    return f"SELECT {columns} WHERE {failing} IS NULL"
+
+
 def members_sql(rows: Iterable[Mapping[str, object]], columns: Mapping[str, str]) -> str:
     """Return a relation of given rows; as one literal, it takes no time to parse."""
     text = msgspec.json.encode([{name: row.get(name) for name in columns} for row in rows]).decode()
