@@ -65,8 +65,8 @@ if TYPE_CHECKING:
     from consist.runs import trace as _trace
     from consist.views import grouped as grouped_
     from consist.views import hybrid
-    from consist.views.hybrid import Views
     from consist.views import matrix as matrix_
+    from consist.views.hybrid import Views
     from consist.workflow import scenario as _scenario
 else:
     _trace = LazyRoom("consist.runs.trace")
