@@ -12,8 +12,10 @@
     │   ├── NoSingleMatch             exactly one run was asked for
     │   ├── UnknownField              runs have no such column, nor facets such a key
     │   ├── AmbiguousAlignment        several runs of one side have the same value
+    │   ├── ModelUnusable             a SQLModel class asks for what no query can check
     │   └── PathEscape                a path leaves the folder it belongs to
     │       └── Untrusted             … and only a database of unknown origin names it
+    ├── SchemaViolation               rows are not what their schema says (ValueError)
     ├── WrongType                     an argument of a type nobody accepts (TypeError)
     │   └── UnhashableValue           a config value that identity cannot digest
     ├── IdentityError                 something could not be digested (RuntimeError)
@@ -66,7 +68,7 @@ note (:meth:`BaseException.add_note`), which tracebacks and the command line pri
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 _E = TypeVar("_E", bound=BaseException)
 
@@ -217,6 +219,21 @@ class AmbiguousAlignment(UsageError):
         )
 
 
+class ModelUnusable(UsageError):
+    """A SQLModel class asks for what DuckDB cannot hold or check.
+
+    ``field`` is ``None`` where the class as a whole does.
+    """
+
+    def __init__(self, model: str, field: str | None, reason: str) -> None:
+        super().__init__(model, field, reason)
+        self.model, self.field, self.reason = model, field, reason
+
+    def __str__(self) -> str:
+        what = self.model if self.field is None else f"field {self.field!r} of {self.model}"
+        return f"{what} {self.reason}"
+
+
 class PathEscape(UsageError):
     """A path leaves the folder it belongs to."""
 
@@ -252,6 +269,56 @@ class UnhashableValue(WrongType):
 
     def __str__(self) -> str:
         return f"{self.key_path} is a {self.type_name}, which has no defined identity"
+
+
+# ---------------------------------------------------------------- schemas
+
+
+class Violation(NamedTuple):
+    """A rule of a schema that rows break.
+
+    Attributes
+    ----------
+    column : str
+        The column, or several of one key.
+    rule : str
+        What is wrong, as the end of a sentence about the column or its values.
+    rows : int or None
+        How many rows; ``None`` where it is about the column.
+    examples : tuple
+        Number (from 1) and value of the first of these rows.
+    """
+
+    column: str
+    rule: str
+    rows: int | None = None
+    examples: tuple[tuple[int, str | None], ...] = ()
+
+    def __str__(self) -> str:
+        if self.rows is None:
+            return f"{self.column}: {self.rule}"
+        shown = ", ".join(
+            f"row {row}" if value is None else f"row {row}: {value!r}"
+            for row, value in self.examples
+        )
+        return f"{self.column}: {self.rule} in {self.rows:,} row{'s'[: self.rows != 1]} ({shown})"
+
+
+class SchemaViolation(ConsistError, ValueError):
+    """The rows of an artifact are not what their schema says."""
+
+    def __init__(
+        self, key: str, model: str, rows: int, violations: tuple[Violation, ...], more: int = 0
+    ) -> None:
+        super().__init__(key, model, rows, violations, more)
+        self.key, self.model, self.rows = key, model, rows
+        self.violations, self.more = violations, more
+
+    def __str__(self) -> str:
+        lines = [f"Schema Contract Violation: {self.key!r} ({self.rows:,} rows) is no {self.model}"]
+        lines += [f"  {violation}" for violation in self.violations]
+        lines += [f"  and {self.more} more"] if self.more else []
+        return "\n".join(lines)
 
 
 # ---------------------------------------------------------------- identity

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from consist.comparison import compare as comparison
     from consist.hot import ingest as hot
-    from consist.hot import schema_export
+    from consist.hot import registered, schema_export
     from consist.maintenance import changes
     from consist.maintenance import collect as collect_
     from consist.maintenance import copies as copies_
@@ -88,6 +88,7 @@ else:
     matrix_ = LazyRoom("consist.views.matrix")
     hot = LazyRoom("consist.hot.ingest")
     schema_export = LazyRoom("consist.hot.schema_export")
+    registered = LazyRoom("consist.hot.registered")
     changes = LazyRoom("consist.maintenance.changes")
     comparison = LazyRoom("consist.comparison.compare")
     collect_ = LazyRoom("consist.maintenance.collect")
@@ -144,6 +145,7 @@ run_subdir_fn, allow_external_paths, code_identity
         check_option("access_mode", access_mode, ACCESS_MODES)
         check_option("hashing_strategy", hashing_strategy, HASHING_STRATEGIES)
         _check_types(mounts, schemas, run_subdir_fn, allow_external_paths)
+        known = _by_name(schemas)
         settings = Settings.from_environment()
         root = Path(os.path.abspath(run_dir))  # noqa: PTH100 - links are kept as given
         database = None if db_path is None else Path(os.path.abspath(db_path))  # noqa: PTH100
@@ -173,7 +175,7 @@ run_subdir_fn, allow_external_paths, code_identity
                 else allow_external_paths
             ),
             run_subdir_fn=run_subdir_fn,
-            schemas=_by_name(schemas),
+            schemas=known,
         )
         self.opener = _Opener(
             TrackerConfig(
@@ -183,7 +185,7 @@ run_subdir_fn, allow_external_paths, code_identity
                 project_root=self.project_root,
                 hashing_strategy=hashing_strategy,
                 cache_epoch=cache_epoch,
-                schemas=schemas,
+                schemas=None if schemas is None else list(known.values()),
                 access_mode=access_mode,
                 run_subdir_fn=run_subdir_fn,
                 allow_external_paths=self.allow_external_paths,
@@ -274,6 +276,7 @@ run_subdir_fn, allow_external_paths, code_identity
     register_artifact_facet_parser = artifacts.register_artifact_facet_parser
     ingest = hot.ingest
     export_schema_sqlmodel = schema_export.export_schema_sqlmodel
+    get_registered_schema = registered.get_registered_schema
     capture_outputs = outputs.capture_outputs
     output_dir = folders.output_dir
     output_path = folders.output_path
@@ -497,9 +500,7 @@ def _check_types(
         is_mapping(mounts) and all(isinstance(k, str) and is_path(v) for k, v in mounts.items())
     ):
         raise WrongType(f"mounts={mounts!r} is not a mapping of scheme to folder")
-    if schemas is not None and not (
-        is_sequence_of_values(schemas) and all(isinstance(schema, type) for schema in schemas)
-    ):
+    if schemas is not None and not is_sequence_of_values(schemas):
         raise WrongType(f"schemas={schemas!r} is not a list of SQLModel classes")
     if run_subdir_fn is not None and not callable(run_subdir_fn):
         raise WrongType(f"run_subdir_fn={run_subdir_fn!r} is not a function of a run")
@@ -530,5 +531,7 @@ def _epoch(epoch: object) -> int:
     return epoch
 
 
-def _by_name(schemas: Sequence[type[SQLModel]] | None) -> dict[str, type[SQLModel]]:
-    return {schema.__name__: schema for schema in schemas or ()}
+def _by_name(schemas: Sequence[type[SQLModel]] | None) -> Mapping[str, type[SQLModel]]:
+    from consist.hot.registered import by_name
+
+    return by_name(schemas) if schemas is not None else {}

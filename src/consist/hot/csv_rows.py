@@ -12,24 +12,24 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from consist.formats.csv import CsvDriver
 from consist.formats.sql import identifier, literal
+from consist.hot import exact_casts, strict
 from consist.hot.naming import stored_names
-from consist.hot.staged_rows import COPY_TO_PARQUET, StagedRows, converting
+from consist.hot.staged_rows import COPY_TO_PARQUET, KEPT_EXACTLY, StagedRows, converting
 from consist.models.record import RowsRecord, StoredColumn
 from consist.store.tail_rows import ArtifactRows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from consist.hot.model_columns import ModelColumn
+    from consist.hot.strict import Contract
+
 FORMAT = "csv"
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"}
-_IN_PARQUET = _INTEGERS - {"HUGEINT"} | {
-    "BOOLEAN", "DATE", "DOUBLE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "VARCHAR"
-}  # fmt: skip
-"""Types that a staged file holds exactly; values of others travel as text."""
 _PLAIN = _INTEGERS | {"DOUBLE", "BOOLEAN", "DATE"}
 """Types whose text never holds a delimiter, quote or line end."""
 _BOM = b"\xef\xbb\xbf"
@@ -39,34 +39,51 @@ _ENDS = (b"\r\n", b"\n", b"\r")
 _LINES_AT_ONCE = 20_000
 
 
-def stage_csv(connection: DuckDBPyConnection, path: Path, target: Path) -> StagedRows:
+def stage_csv(
+    connection: DuckDBPyConnection, path: Path, target: Path, contract: Contract | None = None
+) -> StagedRows:
     """Write the rows of a CSV file as Parquet, in one pass over it.
 
     Types are those that reading the file gives. A type that DuckDB inferred from the first rows
-    and that a later one does not fit becomes a wider one.
+    and that a later one does not fit becomes a wider one. Columns of a contract are read as what
+    it says, from their text, and are checked.
 
     Raises
     ------
     UnsupportedFormat
         If the file cannot be read as CSV.
+    SchemaViolation
+        If the rows break the contract.
     """
     driver = CsvDriver()
     relation = driver.relation(connection, path)
-    names, types = list(relation.columns), [str(kind) for kind in relation.dtypes]
+    names, inferred = list(relation.columns), [str(kind) for kind in relation.dtypes]
+    wanted = [None if contract is None else contract.column(name) for name in names]
+    types = [
+        kind if column is None else column.type
+        for kind, column in zip(inferred, wanted, strict=True)
+    ]
+    added = () if contract is None else strict.added_columns(contract, names, "")
     with converting("csv", str(path), target):
+        copy = _Copy(connection, driver.scan_text(path), wanted, target)
         formats = _formats(connection, driver.sniff(path))
+        defaults = [] if contract is None else strict.added_values(contract, added)
         while True:
-            _copy(connection, driver.scan_text(path), types, formats, target)
-            count, texts, misfits = _check(connection, types, target)
+            copy.write(types, formats, defaults)
+            count, texts, misfits = _check(connection, types, wanted, target)
             if not any(misfits):
                 break
             types = [_wider(kind) if n else kind for kind, n in zip(types, misfits, strict=True)]
         dialect = _dialect(path, len(names))
+    if contract is not None:
+        strict.check(connection, target, contract, names, _casts(wanted))
+    sources = _sources(connection, inferred, wanted, target)
     columns = tuple(
-        StoredColumn(name, f"c{i}", stored, types[i], f"t{i}" if texts[i] else None)
+        StoredColumn(name, f"c{i}", stored, types[i], f"t{i}" if texts[i] else None, sources.get(i))
         for i, (name, stored) in enumerate(zip(names, stored_names(names), strict=True))
     )
-    return StagedRows(columns, count, {"format": FORMAT, **dialect})
+    first = () if contract is None else strict.first_names(contract, columns)
+    return StagedRows(columns, count, {"format": FORMAT, **dialect}, added, first)
 
 
 def _formats(connection: DuckDBPyConnection, sniff: str) -> dict[str, str]:
@@ -75,25 +92,75 @@ def _formats(connection: DuckDBPyConnection, sniff: str) -> dict[str, str]:
     return {kind: str(text) for kind, text in found.items() if text}
 
 
-def _copy(
+class _Copy(NamedTuple):
+    """From the texts of a file to values, and to texts where a value does not tell them."""
+
+    connection: DuckDBPyConnection
+    scan: str
+    wanted: Sequence[ModelColumn | None]
+    target: Path
+
+    def write(self, types: Sequence[str], formats: dict[str, str], defaults: Sequence[str]) -> None:
+        given = ", ".join(f"x{i}" for i in range(len(types)))
+        values: list[str] = []
+        picked: list[str] = []
+        for i, (kind, column) in enumerate(zip(types, self.wanted, strict=True)):
+            if column is None:
+                made = _value(f"x{i}", kind, formats)
+            else:
+                made = exact_casts.of_text(column, f"x{i}")
+            values.append(f"{made} AS c{i}")
+            value = f"c{i}" if kind in KEPT_EXACTLY else f"CAST(c{i} AS VARCHAR) AS c{i}"
+            picked += [value, f"{_text(i, kind, column)} AS t{i}"]
+        self.connection.execute(
+            f"COPY (SELECT {', '.join([*picked, *defaults])} FROM (SELECT {given},"
+            f" {', '.join(values)} FROM {self.scan} AS source({given})))"
+            f" TO {literal(str(self.target))} ({COPY_TO_PARQUET})"
+        )
+
+
+def _text(i: int, kind: str, column: ModelColumn | None) -> str:
+    """Return SQL for what a field said where its value does not tell."""
+    if kind != "VARCHAR":
+        return f"nullif(x{i}, CAST(c{i} AS VARCHAR))"
+    return f"CASE WHEN x{i} = '' THEN '' END" if column is None else "CAST(NULL AS VARCHAR)"
+
+
+def _casts(wanted: Sequence[ModelColumn | None]) -> dict[int, strict.Cast]:
+    return {
+        i: strict.Cast(column, strict.typed(f"c{i}", column.type), f"t{i}", True, True)
+        if column.type != "VARCHAR"
+        else strict.Cast(column, f"c{i}")
+        for i, column in enumerate(wanted)
+        if column is not None
+    }
+
+
+def _sources(
     connection: DuckDBPyConnection,
-    scan: str,
-    types: Sequence[str],
-    formats: dict[str, str],
+    inferred: Sequence[str],
+    wanted: Sequence[ModelColumn | None],
     target: Path,
-) -> None:
-    given = ", ".join(f"x{i}" for i in range(len(types)))
-    values = [f"{_value(f'x{i}', kind, formats)} AS c{i}" for i, kind in enumerate(types)]
-    picked: list[str] = []
-    for i, kind in enumerate(types):
-        value = f"c{i}" if kind in _IN_PARQUET else f"CAST(c{i} AS VARCHAR) AS c{i}"
-        other = f"nullif(x{i}, CAST(c{i} AS VARCHAR))"
-        text = f"CASE WHEN x{i} = '' THEN '' END" if kind == "VARCHAR" else other
-        picked += [value, f"{text} AS t{i}"]
-    connection.execute(
-        f"COPY (SELECT {', '.join(picked)} FROM (SELECT {given}, {', '.join(values)}"
-        f" FROM {scan} AS source({given}))) TO {literal(str(target))} ({COPY_TO_PARQUET})"
-    )
+) -> dict[int, str]:
+    """Return the types that reading the file gives to columns whose type a contract gave."""
+    found = {
+        i: kind
+        for i, (kind, column) in enumerate(zip(inferred, wanted, strict=True))
+        if column is not None and (kind != column.type or kind == "VARCHAR")
+    }
+    while waiting := [i for i, kind in found.items() if kind != "VARCHAR"]:
+        counts = ", ".join(
+            f"count_if({_misfit_text(f'coalesce(t{i}, CAST(c{i} AS VARCHAR))', found[i])})"
+            for i in waiting
+        )
+        row = connection.execute(
+            f"SELECT {counts} FROM read_parquet({literal(str(target))})"
+        ).fetchall()[0]
+        wrong = [i for i, n in zip(waiting, row, strict=True) if n]
+        if not wrong:
+            break
+        found |= {i: _wider(found[i]) for i in wrong}
+    return found
 
 
 def _value(text: str, kind: str, formats: dict[str, str]) -> str:
@@ -105,12 +172,18 @@ def _value(text: str, kind: str, formats: dict[str, str]) -> str:
 
 
 def _check(
-    connection: DuckDBPyConnection, types: Sequence[str], target: Path
+    connection: DuckDBPyConnection,
+    types: Sequence[str],
+    wanted: Sequence[ModelColumn | None],
+    target: Path,
 ) -> tuple[int, list[int], list[int]]:
     """Return how many rows, texts and texts that are not of their column's type there are."""
     counts = ["count(*)"]
     counts += [f"count(t{i})" for i in range(len(types))]
-    counts += [f"count_if({_misfit(i, kind)})" for i, kind in enumerate(types)]
+    counts += [
+        f"count_if({_misfit(i, kind)})" if column is None else "0"
+        for i, (kind, column) in enumerate(zip(types, wanted, strict=True))
+    ]
     found = connection.execute(
         f"SELECT {', '.join(counts)} FROM read_parquet({literal(str(target))})"
     ).fetchall()[0]
@@ -119,15 +192,18 @@ def _check(
 
 
 def _misfit(i: int, kind: str) -> str:
-    if kind == "VARCHAR":
-        return "false"
-    wrong = f"c{i} IS NULL"
+    return "false" if kind == "VARCHAR" else _misfit_text(f"t{i}", kind, f"c{i}")
+
+
+def _misfit_text(text: str, kind: str, value: str | None = None) -> str:
+    value = value or f"TRY_CAST({text} AS {kind})"
+    wrong = f"{value} IS NULL"
     if kind in _INTEGERS:  # a cast rounds
-        wrong += f" OR TRY_CAST(t{i} AS DOUBLE) IS DISTINCT FROM CAST(c{i} AS DOUBLE)"
+        wrong += f" OR TRY_CAST({text} AS DOUBLE) IS DISTINCT FROM CAST({value} AS DOUBLE)"
     elif kind == "DATE":  # and drops the time of day
-        wrong += f" OR (TRY_CAST(t{i} AS TIMESTAMP) IS DISTINCT FROM CAST(c{i} AS TIMESTAMP)"
-        wrong += f" AND TRY_CAST(t{i} AS TIMESTAMP) IS NOT NULL)"
-    return f"t{i} <> '' AND ({wrong})"
+        wrong += f" OR (TRY_CAST({text} AS TIMESTAMP) IS DISTINCT FROM CAST({value} AS TIMESTAMP)"
+        wrong += f" AND TRY_CAST({text} AS TIMESTAMP) IS NOT NULL)"
+    return f"{text} <> '' AND ({wrong})"
 
 
 def _wider(kind: str) -> str:
@@ -201,7 +277,7 @@ def _quoted(line: str, delimiter: str, width: int) -> list[int]:
 def spool(found: ArtifactRows, target: Path) -> None:
     """Write the values as a Parquet file that :func:`spooled` reads."""
     picked = ", ".join(
-        f"CAST({column.staged} AS {_kept_as(column)}) AS {identifier(column.name)}"
+        f"CAST({_read(column)} AS {_kept_as(column)}) AS {identifier(column.name)}"
         for column in found.rows.columns
     )
     found.connection.execute(
@@ -212,21 +288,35 @@ def spool(found: ArtifactRows, target: Path) -> None:
 def spooled(rows: RowsRecord, scan: str) -> str:
     """Return SQL for the values in a file that :func:`spool` wrote."""
     picked = (
-        f"CAST({identifier(column.name)} AS {column.type}) AS {identifier(column.name)}"
+        f"CAST({identifier(column.name)} AS {_read_as(column)}) AS {identifier(column.name)}"
         for column in rows.columns
     )
     return f"(SELECT {', '.join(picked)} FROM {scan})"
 
 
 def _kept_as(column: StoredColumn) -> str:
-    return column.type if column.type in _IN_PARQUET else "VARCHAR"
+    return kind if (kind := _read_as(column)) in KEPT_EXACTLY else "VARCHAR"
+
+
+def _read_as(column: StoredColumn) -> str:
+    return column.source or column.type
+
+
+def _read(column: StoredColumn) -> str:
+    """Return SQL for a value as reading the file gives it, whatever type a schema gave it."""
+    if column.source is None:
+        return column.staged
+    text = f"CAST({column.staged} AS VARCHAR)"
+    if column.text is not None:
+        text = f"coalesce({column.text}, {text})"
+    return f"TRY_CAST(nullif({text}, '') AS {column.source})"
 
 
 def typed(found: ArtifactRows, columns: Sequence[str] | None, nrows: int | None) -> str:
     """Return SQL for the values, under the names of the source and in its order."""
     by_name = {column.name: column for column in found.rows.columns}
     picked = found.rows.columns if columns is None else [by_name[name] for name in columns]
-    names = ", ".join(f"{column.staged} AS {identifier(column.name)}" for column in picked)
+    names = ", ".join(f"{_read(column)} AS {identifier(column.name)}" for column in picked)
     limit = "" if nrows is None else f" LIMIT {nrows}"
     return f"SELECT {names} FROM ({found.table}){limit}"
 

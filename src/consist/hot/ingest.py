@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,7 +16,6 @@ from consist.errors import (
     ArtifactChanged,
     FileGone,
     NoActiveRun,
-    NotSupportedYet,
     ReadOnlyTracker,
     TrackerClosed,
     UnsupportedFormat,
@@ -23,10 +23,11 @@ from consist.errors import (
     a_kind,
     hint,
 )
-from consist.hot import csv_rows, given_rows, parquet_rows
+from consist.hot import csv_rows, given_rows, parquet_rows, strict
 from consist.hot.naming import table_name
 from consist.hot.schemas import with_schemas
 from consist.hot.staged_rows import MEMORY, StagedRows, in_memory
+from consist.hot.strict import Contract, contract_of
 from consist.identity.files import FAST
 from consist.models.record import ArtifactRecord, IngestEvent, RowsRecord, replace
 
@@ -103,7 +104,8 @@ def ingest(
     data : DataFrame, Arrow table or iterable of dicts, optional
         The rows; by default those of the artifact's file. Streams are read in bounded batches.
     schema : type, optional
-        SQLModel class to check the rows against. Not supported yet.
+        SQLModel class that the rows are held to: its columns, types and rules. By default the
+        class registered under the name that the artifact was logged with, if there is one.
     run : Run, optional
         The run to tag the rows with; by default the active one, outside a run the one that
         produced the artifact.
@@ -124,21 +126,25 @@ def ingest(
     FileNotFoundError
         If the file is gone and ``data`` is not given.
     ValueError
-        If the file was changed since it was recorded, or its format or the data make no table.
+        If the file was changed since it was recorded, or its format or the data make no table;
+        if the rows break the schema (``SchemaViolation``, which tells column, rule and first
+        rows), or the schema asks for what cannot be checked (``ModelUnusable``). Nothing is left
+        of such an ingest.
     NotImplementedError
-        For strict schemas, nested records and dlt sources.
+        For nested records and dlt sources.
     """
     if not ws.keeps:
         return None
     _check_allowed(ws)
     record = _record_of(artifact)
-    _refuse_schema(ws, record, schema)
+    contract = contract_of(ws, record, schema)
     owner = _owner(ws, record, run)
     if owner.active is not None and not owner.active.persisted:
         return None
     with ws.store.stage() as staged:
-        rows = _stage(ws, record, data, staged)
-        event = _event(record, owner, rows, staged, profile=profile_schema)
+        rows = _stage(ws, record, data, staged, contract)
+        table = table_name(record.key) if contract is None else contract.table
+        event = _event(record, owner, rows, staged, table, profile=profile_schema)
         if profile_schema:
             event = with_schemas(ws, owner.active, event, schema)
         if owner.active is not None:
@@ -147,7 +153,7 @@ def ingest(
         else:
             ws.store.ingest_now(event, staged)
     artifact.meta = {**artifact.meta, **event.news}
-    columns = {column.stored: column.type for column in rows.columns}
+    columns = {column.stored: column.type for column in (*rows.columns, *rows.added)}
     return IngestResult(event.rows.table, rows.count, columns, owner.run_id)
 
 
@@ -165,15 +171,6 @@ def _record_of(artifact: object) -> ArtifactRecord:
         problem = WrongType(f"cannot ingest {a_kind(artifact)}: pass an Artifact")
         raise hint(problem, "log the file first: artifact = tracker.log_artifact(path, key=...)")
     return to_record()
-
-
-def _refuse_schema(ws: Workspace, record: ArtifactRecord, schema: object) -> None:
-    if schema is not None:
-        raise NotSupportedYet("a strict schema of ingest")
-    name = record.meta.get("schema_name")
-    if name in ws.schemas:
-        problem = NotSupportedYet(f"ingesting {record.key!r} with its registered schema {name!r}")
-        raise hint(problem, "rows would not be checked; ingest with a tracker without this schema")
 
 
 # ---------------------------------------------------------------- whose rows
@@ -210,9 +207,14 @@ def _recorded_owner(ws: Workspace, run_id: str) -> _Owner:
 
 
 def _event(
-    record: ArtifactRecord, owner: _Owner, rows: StagedRows, staged: StagedFile, *, profile: bool
+    record: ArtifactRecord,
+    owner: _Owner,
+    rows: StagedRows,
+    staged: StagedFile,
+    table: str,
+    *,
+    profile: bool,
 ) -> IngestEvent:
-    table = table_name(record.key)
     news: dict[str, Any] = {"is_ingested": True, "dlt_table_name": table}
     if profile:
         types = {column.name: column.type for column in rows.columns}
@@ -230,6 +232,8 @@ def _event(
             count=rows.count,
             columns=rows.columns,
             recipe=rows.recipe,
+            added=rows.added,
+            first=rows.first,
         ),
         at=datetime.now(UTC),
     )
@@ -238,27 +242,45 @@ def _event(
 # ---------------------------------------------------------------- which rows
 
 
-def _stage(ws: Workspace, record: ArtifactRecord, data: object, staged: StagedFile) -> StagedRows:
+def _stage(
+    ws: Workspace,
+    record: ArtifactRecord,
+    data: object,
+    staged: StagedFile,
+    contract: Contract | None,
+) -> StagedRows:
     import duckdb
 
     spill = staged.path.with_suffix(".spill")
     if data is not None:
         with in_memory(spill, MEMORY) as connection:
             rows = given_rows.stage_data(connection, data, record.key, staged.path)
+            rows = _held(connection, rows, staged, contract)
             return dataclasses.replace(rows, recipe={**rows.recipe, "given": True})
-    path, stage = _source(ws, record), _stager(record)
+    path, stage = _source(ws, record), _stager(record, contract)
     try:
         with in_memory(spill, MEMORY) as connection:
-            return stage(connection, path, staged.path)
+            return _held(connection, stage(connection, path, staged.path), staged, contract)
     except duckdb.OutOfMemoryException:  # very wide rows
         with in_memory(spill) as connection:
-            return stage(connection, path, staged.path)
+            return _held(connection, stage(connection, path, staged.path), staged, contract)
 
 
-def _stager(record: ArtifactRecord) -> Callable[[DuckDBPyConnection, Path, Path], StagedRows]:
+def _held(
+    connection: DuckDBPyConnection, rows: StagedRows, staged: StagedFile, contract: Contract | None
+) -> StagedRows:
+    """Hold staged rows to their contract; those of CSV files were, from their text."""
+    if contract is None or rows.recipe["format"] == csv_rows.FORMAT:
+        return rows
+    return strict.held_to(connection, rows, staged.path, contract)
+
+
+def _stager(
+    record: ArtifactRecord, contract: Contract | None
+) -> Callable[[DuckDBPyConnection, Path, Path], StagedRows]:
     match record.driver:
         case "csv":
-            return csv_rows.stage_csv
+            return partial(csv_rows.stage_csv, contract=contract)
         case "parquet":
             return parquet_rows.stage_parquet
         case driver:

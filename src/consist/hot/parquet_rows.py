@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consist.errors import NotSupportedYet, hint
-from consist.formats.sql import identifier, literal
+from consist.formats.sql import literal
 from consist.hot.naming import stored_names
-from consist.hot.staged_rows import StagedRows, converting
+from consist.hot.staged_rows import StagedRows, converting, source_value
 from consist.models.record import StoredColumn
 from consist.store.tail_rows import ArtifactRows
 
@@ -164,7 +164,7 @@ def batches(found: ArtifactRows, size: int = _BATCH) -> Iterator[pa.RecordBatch]
         int(i): _read_dictionary(text)
         for i, text in found.rows.recipe.get("dictionaries", {}).items()
     }
-    names = ", ".join(identifier(column.staged) for column in found.rows.columns)
+    names = ", ".join(source_value(column) for column in found.rows.columns)
     statement = f"SELECT {names} FROM ({found.table})"
     reader: Any = found.connection.sql(statement).to_arrow_reader(size)
     for batch in reader:

@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from consist.errors import StoreUnwritable
 from consist.formats.base import reading
+from consist.formats.sql import identifier
 from consist.models.record import StoredColumn
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+KEPT_EXACTLY = {
+    "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "BOOLEAN", "DATE", "DOUBLE", "TIME", "TIMESTAMP",
+    "TIMESTAMP WITH TIME ZONE", "VARCHAR",
+}  # fmt: skip
+"""Types that a staged file holds exactly; values of others travel as text."""
 COPY_TO_PARQUET = "FORMAT parquet, USE_TMP_FILE false"
 """How DuckDB fills a staged file: in place, since its owner's lock lies on it."""
 MEMORY = "200MB"
@@ -28,6 +34,19 @@ class StagedRows:
     columns: tuple[StoredColumn, ...]
     count: int
     recipe: dict[str, Any]
+    added: tuple[StoredColumn, ...] = ()
+    first: tuple[str, ...] = ()
+
+
+def source_value(column: StoredColumn) -> str:
+    """Return SQL for what the source holds: of a column that a schema gave a type, in its own."""
+    staged = identifier(column.staged)
+    if column.source is None:
+        return staged
+    if column.text is None:
+        return f"TRY_CAST({staged} AS {column.source})"
+    said = f"coalesce({identifier(column.text)}, CAST({staged} AS VARCHAR))"
+    return f"TRY_CAST({said} AS {column.source})"
 
 
 @contextmanager

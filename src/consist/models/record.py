@@ -319,6 +319,10 @@ class RowsRecord(msgspec.Struct, frozen=True, kw_only=True):
         Tables that the lists inside these rows became; they come and go with these rows.
     parent : str or None
         Of such a table, the one that it belongs to.
+    added : tuple of StoredColumn
+        Columns of the table that the source lacks, and that a schema has a default for.
+    first : tuple of str
+        Columns that come first in a table that is made for these rows, in this order.
     """
 
     table: str
@@ -328,6 +332,8 @@ class RowsRecord(msgspec.Struct, frozen=True, kw_only=True):
     recipe: dict[str, Any] = {}
     children: tuple[RowsRecord, ...] = ()
     parent: str | None = None
+    added: tuple[StoredColumn, ...] = ()
+    first: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -340,7 +346,8 @@ class StoredColumn(msgspec.Struct, frozen=True):
 
     ``name`` is that of the source, ``staged`` that in the staged file, ``stored`` that in the
     table, and ``type`` the DuckDB type that the values have. ``text`` is the staged column that
-    holds what the source said where the value alone does not tell, if there is one.
+    holds what the source said where the value alone does not tell, if there is one. ``source`` is
+    the type that reading the source gives, where a schema gave the values another.
     """
 
     name: str
@@ -348,6 +355,7 @@ class StoredColumn(msgspec.Struct, frozen=True):
     stored: str
     type: str
     text: str | None = None
+    source: str | None = None
 
 
 class IngestEvent(

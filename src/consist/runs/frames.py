@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from consist.active import ActiveRun
 from consist.artifacts.items import Named, local_path, plain_meta
 from consist.artifacts.keys import check_key
 from consist.artifacts.log import log_all
-from consist.errors import NotSupportedYet, UnsupportedFormat, hint
+from consist.errors import SchemaViolation, UnsupportedFormat, hint
 from consist.files.places import output_path
 from consist.hot.schemas import profile_of
 from consist.models.record import ArtifactRecord, Direction
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from consist.formats import Driver
     from consist.models.artifact import Artifact
     from consist.workspace import Workspace
+
+logger = logging.getLogger("consist.runs")
 
 
 def log_dataframe(
@@ -49,7 +52,8 @@ def log_dataframe(
     key : str
         Semantic name.
     schema : type, optional
-        SQLModel class of its rows; ingestion with it is not supported yet.
+        SQLModel class of its rows. They are ingested and held to it, as by
+        :func:`~consist.hot.ingest.ingest`; without a database a warning says that they are not.
     direction : {"output", "input"}
         How the run stands to it.
     path : str or Path, optional
@@ -75,25 +79,62 @@ def log_dataframe(
     RuntimeError
         Outside an active run.
     ValueError
-        If the driver does not write frames.
+        If the driver does not write frames, or the rows break the schema (``SchemaViolation``):
+        then the file is written and recorded all the same, and no row of it is ingested.
     """
     run = ws.active.require("log_dataframe")
     check_option("direction", direction, DIRECTIONS)
-    if schema is not None:
-        raise NotSupportedYet("schema of log_dataframe")
-    profile = profile_of(ws, profile_file_schema, file_schema_sample_rows)
     known_meta = plain_meta(meta or {})
+    if schema is not None:
+        known_meta = {**known_meta, "schema_name": _checked(schema).__name__}
+    profile = profile_of(ws, profile_file_schema, file_schema_sample_rows, schema)
     writer = _frame_driver(ws, driver, path)
     target = _target(ws, run, key, path, writer.suffixes[0])
     way: Direction = "input" if direction == "input" else "output"
     cached = _equal_cached(ws, run, key, df, way)
     if cached is not None:
-        return ws.artifact_of(cached)
+        return _ingested(ws, ws.artifact_of(cached), df, schema, anew=False)
     write_value(writer, as_whole(df, key), target, **to_file_kwargs)
     item = Named(
         path=str(target), key=check_key(key), driver=writer.name, meta=known_meta, profile=profile
     )
-    return ws.artifact_of(log_all(ws, run, [item], way)[0])
+    artifact = ws.artifact_of(log_all(ws, run, [item], way)[0])
+    return _ingested(ws, artifact, df, schema, anew=True)
+
+
+def _checked(schema: type[SQLModel]) -> type[SQLModel]:
+    """Refuse what is no schema before anything is written."""
+    from consist.hot.model_columns import compiled
+    from consist.hot.registered import check_model
+
+    compiled(check_model(schema))
+    return schema
+
+
+def _ingested(
+    ws: Workspace, artifact: Artifact, df: object, schema: type[SQLModel] | None, *, anew: bool
+) -> Artifact:
+    """Ingest a logged frame with its schema; return its artifact."""
+    if schema is None or (not anew and artifact.meta.get("is_ingested")):
+        return artifact
+    if ws.keeps and ws.db_path is None:
+        logger.warning(
+            "[Consist] %r is recorded, but its rows are neither checked nor ingested: this tracker"
+            " has no database",
+            artifact.key,
+        )
+        return artifact
+    from consist.hot.ingest import ingest
+    from consist.hot.rows import REBUILT
+
+    data = None if artifact.driver in REBUILT else as_whole(df, artifact.key)
+    try:
+        ingest(ws, artifact, data, schema)
+    except SchemaViolation as error:
+        raise hint(
+            error, f"the file is kept and recorded: {ws.path_of(artifact.to_record())}"
+        ) from None
+    return artifact
 
 
 def _frame_driver(ws: Workspace, driver: str | None, path: PathLike | None) -> Driver:

@@ -81,7 +81,9 @@ def literal(text: str) -> str:
 
 def kept_columns(rows: RowsRecord) -> Iterable[tuple[str, str, str]]:
     """Yield staged name, stored name and type of everything that a table keeps of some rows."""
-    for column in rows.columns:
+    place = {name: number for number, name in enumerate(rows.first)}
+    columns = [*rows.columns, *rows.added]
+    for column in sorted(columns, key=lambda column: place.get(column.stored, len(place))):
         yield column.staged, column.stored, column.type
         if column.text is not None:
             yield column.text, TEXT + column.stored, "VARCHAR"
