@@ -57,7 +57,7 @@ def to_df(relation: DuckDBPyRelation, *, close: bool = True) -> pd.DataFrame:
     """
     import duckdb
 
-    if not isinstance(relation, duckdb.DuckDBPyRelation):
+    if not isinstance(relation, duckdb.DuckDBPyRelation):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise WrongType(f"to_df takes a relation, not {a_kind(relation)}")
     frame = sql.frame_of(relation)
     if close:

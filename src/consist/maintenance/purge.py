@@ -19,9 +19,10 @@ from consist.files.places import RunPlaces
 from consist.maintenance.places import Bounds, Claimed, place_of, store_of
 from consist.models.record import ArtifactRecord, PurgeEvent
 from consist.query.runs import get_run
-from consist.store.condition import row_counts, unended
+from consist.store.condition import unended
 from consist.store.locks import this_user
 from consist.store.maintenance import as_record
+from consist.store.row_tables import purgeable
 from consist.store.shard_out import subtree
 from consist.store.snapshots import load_snapshot
 from consist.types import check_option
@@ -52,9 +53,11 @@ class PurgePlan(msgspec.Struct, frozen=True, kw_only=True):
     kept_disk_files : dict
         Files that stay, with the reason: other artifacts refer to them, or they hold other bytes.
     ingested_data : dict
-        Ingested rows of the orphaned artifacts, by table.
+        Ingested rows of the orphaned artifacts and of these runs, by table; where caches are
+        pruned, also the rows of caches that no other run is linked to.
     ingested_table_modes : dict
-        How each table tells whose rows it holds.
+        How each of these tables tells whose rows it holds: ``run_scoped``, ``run_link`` or
+        ``unscoped_cache``.
     disk_bytes : int
         What the files take.
     """
@@ -101,7 +104,7 @@ def purge_db(
     *,
     children: bool = True,
     delete_ingested_data: bool = False,
-    prune_cache: bool = False,  # noqa: ARG001 - nothing is shared so far
+    prune_cache: bool = False,
     delete_files: bool = False,
     unsafe_delete_targets: Literal["fail", "skip"] = "fail",
     dry_run: bool = False,
@@ -118,9 +121,12 @@ def purge_db(
     children : bool, default True
         Also the runs whose chain of parents leads to it.
     delete_ingested_data : bool, default False
-        Also the ingested rows of the artifacts that go.
+        Also the ingested rows of the artifacts that go, and the rows of other tables in
+        ``global_tables`` that name one of these runs in ``run_id``. Without it rows stay, and their
+        columns go on telling whose they were.
     prune_cache : bool, default False
-        Also rows of shared tables that nothing refers to; no such tables are written so far.
+        Also rows of shared tables, which name no run: those whose ``content_hash`` a table with
+        ``run_id`` and ``content_hash`` links to these runs and to no run that stays.
     delete_files : bool, default False
         Also the files that these runs wrote, as far as they still hold what was recorded and no
         other artifact refers to them. Inputs that nobody produced are never removed.
@@ -145,11 +151,15 @@ def purge_db(
     """
     check_option("unsafe_delete_targets", unsafe_delete_targets, UNSAFE)
     store = store_of(ws, "purge_db", changes=not dry_run)
-    plan = plan_purge(ws, run_id, children=children, delete_files=delete_files)
+    plan = plan_purge(
+        ws, run_id, children=children, delete_files=delete_files, prune_cache=prune_cache
+    )
+    modes = plan.ingested_table_modes
     report = Purge(
         plan=plan,
         executed=not dry_run,
-        ingested_data_skipped=bool(plan.ingested_data) and not delete_ingested_data,
+        ingested_data_skipped=not delete_ingested_data
+        and any(modes[table] != "unscoped_cache" for table in plan.ingested_data),
         skipped_unsafe_json_files=list(plan.unsafe_json_files),
         skipped_unsafe_disk_files=list(plan.unsafe_disk_files),
     )
@@ -158,7 +168,7 @@ def purge_db(
     _check(plan, unsafe_delete_targets)
     if not store.sync(ws.settings.lock_wait):
         raise store.database.refused or StoreLocked(str(store.db_path), "another process", 0.0)
-    _carry_out(ws, store, plan, rows=delete_ingested_data)
+    _carry_out(ws, store, plan, rows=delete_ingested_data, cache=prune_cache)
     return report
 
 
@@ -172,7 +182,9 @@ def _check(plan: PurgePlan, unsafe: str) -> None:
         )
 
 
-def _carry_out(ws: Workspace, store: EmbeddedStore, plan: PurgePlan, *, rows: bool) -> None:
+def _carry_out(
+    ws: Workspace, store: EmbeddedStore, plan: PurgePlan, *, rows: bool, cache: bool
+) -> None:
     bounds = Bounds(ws, store)
     for path in plan.disk_files:
         bounds.remove(path)
@@ -183,6 +195,7 @@ def _carry_out(ws: Workspace, store: EmbeddedStore, plan: PurgePlan, *, rows: bo
             runs=plan.uids,
             artifacts=tuple(plan.orphaned_artifact_ids),
             rows=rows,
+            cache=cache,
             at=datetime.now(UTC),
             by=this_user(),
         )
@@ -193,7 +206,12 @@ def _carry_out(ws: Workspace, store: EmbeddedStore, plan: PurgePlan, *, rows: bo
 
 
 def plan_purge(
-    ws: Workspace, run_id: str, *, children: bool = True, delete_files: bool = False
+    ws: Workspace,
+    run_id: str,
+    *,
+    children: bool = True,
+    delete_files: bool = False,
+    prune_cache: bool = False,
 ) -> PurgePlan:
     """Find out what :func:`purge_db` would remove.
 
@@ -214,7 +232,7 @@ def plan_purge(
         _check_ended(connection, run_ids)
         whereabouts = _whereabouts(connection, run_ids)
         orphaned = _orphaned(connection, run_ids)
-        rows = row_counts(connection, [artifact.id for artifact in orphaned])
+        rows = purgeable(connection, [artifact.id for artifact in orphaned], caches=prune_cache)
         own = {run_id for run_id, *_ in whereabouts}
         others = _others(ws, connection, {a.id for a in orphaned}) if delete_files else Claimed(())
     bounds = Bounds(ws, store)
@@ -232,8 +250,8 @@ def plan_purge(
         unsafe_json_files=unsafe_json,
         unsafe_disk_files=files.unsafe,
         kept_disk_files=files.kept,
-        ingested_data=rows,
-        ingested_table_modes=dict.fromkeys(rows, "run_scoped"),
+        ingested_data={table.name: n for table, n in rows},
+        ingested_table_modes={table.name: table.mode for table, _ in rows},
         disk_bytes=sum(files.removable.values()),
         uids={uid: run_id for run_id, uid, _ in whereabouts},
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from consist.errors import SnapshotMissing, StoreLocked, UnknownKey, hint
+from consist.errors import SnapshotMissing, UnknownKey, hint
 from consist.files.atomic import write_atomic
 from consist.files.places import RunPlaces, safe_name
 from consist.maintenance.places import store_of
@@ -46,9 +46,10 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
     ingested_rows, ingested_rows_left_out : dict
         Ingested rows that are in it and that are not, by table.
     ingested_table_modes : dict
-        How each table tells whose rows it holds; ours are all ``run_scoped``.
+        How each table tells whose rows it holds: ``run_scoped``, as what Consist ingests, or
+        ``run_link``, a table of somebody else with a column ``run_id``.
     unscoped_cache_tables_skipped : list of str
-        Tables of which nobody can tell whose rows they hold.
+        Tables whose rows belong to no run; they are in no shard.
     snapshots_copied : int
         Snapshots in the folder ``shard_snapshots`` beside it.
     dry_run : bool
@@ -96,7 +97,9 @@ def export_db(
     lineage : bool, default True
         Also the runs upstream.
     include_data : bool, default False
-        Also the ingested rows of all artifacts. Without them, no artifact of the shard claims any.
+        Also the ingested rows of all artifacts, and the rows of other tables in
+        ``global_tables`` that name one of the runs. Without them, no artifact of the shard claims
+        any.
     include_snapshots : bool, default False
         Also copy the snapshots, to the folder ``shard_snapshots`` beside the shard.
     force : bool, default False
@@ -123,8 +126,6 @@ def export_db(
     if dry_run:
         chosen = select(store, run.id, children=children, lineage=lineage)
     else:
-        if include_data and not store.read_only and not store.sync(ws.settings.lock_wait):
-            raise store.database.refused or StoreLocked(str(store.db_path), "another process", 0.0)
         chosen = write_shard(
             store,
             run.id,
@@ -145,7 +146,8 @@ def export_db(
         out_path=str(target),
         ingested_rows=chosen.rows if include_data else {},
         ingested_rows_left_out={} if include_data else chosen.rows,
-        ingested_table_modes=dict.fromkeys(chosen.rows, "run_scoped"),
+        ingested_table_modes=chosen.modes,
+        unscoped_cache_tables_skipped=chosen.caches,
         snapshots_copied=copied,
         dry_run=dry_run,
     )
@@ -205,7 +207,7 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True):
     incompatible_global_tables_skipped : dict
         Tables whose rows were left out, with the reason.
     unscoped_cache_tables_skipped : list of str
-        Tables of which nobody can tell whose rows they hold.
+        Tables whose rows belong to no run; they were left out.
     conflicts_detected : list of str
         Ids of the shard that other runs have here.
     snapshots_merged : int
@@ -240,7 +242,9 @@ def merge_db(
     """Take the runs of a shard, or of another whole database, into this one.
 
     All of it happens in one transaction. Runs are told apart by their internal ids: one that is
-    there already is not taken in a second time, and no run ever replaces another.
+    there already is not taken in a second time, and no run ever replaces another. The ingested
+    rows of an artifact come along, also where the artifact was here without them; of two ingests
+    of the same artifact the later one counts.
 
     Parameters
     ----------
@@ -251,7 +255,8 @@ def merge_db(
         attempt, ``<id>~2``, with ``meta["renamed_from"]``, and what refers to it in the shard
         follows. ``"error"``: nothing is merged. ``"skip"``: it is left out, and with it what is
         below it. The same goes for tables of ingested rows that do not fit: under ``"error"``
-        nothing is merged, else their rows are left out and the artifacts do not claim them.
+        nothing is merged, else their rows are left out and the artifacts do not claim them. Types
+        that differ are widened as by an ingest.
     include_snapshots : bool, default False
         Also copy the snapshots from the folder ``shard_snapshots`` beside the shard into the run
         folder.
@@ -287,6 +292,7 @@ def merge_db(
         artifacts_merged=done.artifacts,
         ingested_tables_merged=done.rows,
         incompatible_global_tables_skipped=done.refused_tables,
+        unscoped_cache_tables_skipped=done.caches,
         conflicts_detected=done.conflicts,
         snapshots_merged=snapshots,
         dry_run=dry_run,

@@ -400,7 +400,9 @@ class PurgeEvent(msgspec.Struct, frozen=True, tag="purge", tag_field="kind", kw_
     artifacts : tuple of str
         Ids of artifacts that go with them, unless another run turns out to use them.
     rows : bool
-        Whether rows that were ingested from these artifacts go as well.
+        Whether rows that were ingested from these artifacts, or name these runs, go as well.
+    cache : bool
+        Whether rows of shared tables go that only these runs were linked to.
     at, by
         When, and by whom.
     """
@@ -408,6 +410,7 @@ class PurgeEvent(msgspec.Struct, frozen=True, tag="purge", tag_field="kind", kw_
     runs: dict[str, str]
     artifacts: tuple[str, ...] = ()
     rows: bool = False
+    cache: bool = False
     at: datetime
     by: str | None = None
 

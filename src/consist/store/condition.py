@@ -5,7 +5,7 @@ Every statement is asked with the tail, so that records which no merge has reach
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,8 +14,9 @@ import msgspec
 from consist.models.record import ProcessRecord
 from consist.store import locks
 from consist.store.database import ALIAS
-from consist.store.global_tables import LEDGER, SCHEMA, identifier, tables_of
+from consist.store.global_tables import LEDGER, SCHEMA, common_type
 from consist.store.migrations import CHANGES_SINCE, store_values
+from consist.store.row_tables import RowTable, asked_tables, count, row_tables
 from consist.store.tail_rows import HAS_ROWS
 
 if TYPE_CHECKING:
@@ -38,26 +39,9 @@ def totals(connection: DuckDBPyConnection) -> Totals:
         "SELECT count(*) FROM main.artifact a WHERE a.run_id IS NULL"
         " AND NOT EXISTS (SELECT 1 FROM main.run_artifact_link l WHERE l.artifact_id = a.id)"
     )
-    rows = {
-        table: _number(connection, f"SELECT count(*) FROM memory.{SCHEMA}.{identifier(table)}")
-        for table in tables_of(connection, "memory")
-    }
+    rows = {table.name: count(connection, table) for table in asked_tables(connection)}
     artifacts = _number(connection, "SELECT count(*) FROM main.artifact")
     return Totals(dict(by_status), artifacts, _number(connection, orphaned), rows)
-
-
-def row_counts(connection: DuckDBPyConnection, artifact_ids: list[str]) -> dict[str, int]:
-    """Return how many ingested rows some artifacts have, by table; tables without any left out."""
-    counts: dict[str, int] = {}
-    for table, columns in tables_of(connection, "memory").items():
-        if "consist_artifact_id" in columns:
-            found = connection.execute(
-                f"SELECT count(*) FROM memory.{SCHEMA}.{identifier(table)}"
-                " WHERE consist_artifact_id IN (SELECT unnest(?))",
-                [artifact_ids],
-            ).fetchall()
-            counts[table] = int(found[0][0])
-    return {table: count for table, count in counts.items() if count}
 
 
 def _number(connection: DuckDBPyConnection, statement: str) -> int:
@@ -164,31 +148,80 @@ def contradictions(connection: DuckDBPyConnection) -> dict[str, list[str]]:
 
 
 def drift(connection: DuckDBPyConnection) -> dict[str, str]:
-    """Return what is wrong with tables of ingested rows, by table."""
+    """Return what is wrong with tables of ingested rows, by table.
+
+    Tables that name no artifacts are none of ours, and nothing is known of what they should hold.
+    """
     if HAS_ROWS not in store_values(connection, ALIAS):
         return {}
-    told = _pairs(
+    tables = row_tables(connection, ALIAS)
+    found: dict[str, list[str]] = {}
+    for name, told in _told(connection).items():
+        table = tables.get(name.lower())
+        if table is None:
+            found[name] = ["the ledger names it, and it is not there"]
+        elif not table.is_by_artifact:
+            found[name] = ["it has no column consist_artifact_id, so no artifact owns its rows"]
+        else:
+            found[table.name] = list(_misfits(connection, table, told))
+    for table in tables.values():
+        if table.is_by_artifact:
+            found.setdefault(table.name, []).extend(_miscounted(connection, table))
+    return {table: "; ".join(what) for table, what in sorted(found.items()) if what}
+
+
+def _told(connection: DuckDBPyConnection) -> dict[str, list[tuple[str, str]]]:
+    """Return the columns that ingests gave each table, with their types, as the ledger tells."""
+    shape = '[{"stored": "VARCHAR", "type": "VARCHAR"}]'
+    rows = _pairs(
         connection,
-        f"SELECT table_name, sum(row_count) FROM {ALIAS}.{SCHEMA}.{LEDGER} GROUP BY 1 ORDER BY 1",
+        "SELECT DISTINCT table_name, c.stored, c.type FROM (SELECT table_name,"
+        f" unnest(from_json(json_extract(source, '$.columns'), '{shape}')) AS c"
+        f" FROM {ALIAS}.{SCHEMA}.{LEDGER}) ORDER BY ALL",
     )
-    tables = tables_of(connection, ALIAS)
-    names = {name.lower(): name for name in tables}
-    found: dict[str, str] = {}
-    for table, count in told:
-        known = names.pop(table.lower(), None)
+    told: dict[str, list[tuple[str, str]]] = {}
+    for table, column, kind in rows:
+        told.setdefault(table, []).append((column, kind))
+    return told
+
+
+def _misfits(
+    connection: DuckDBPyConnection, table: RowTable, told: list[tuple[str, str]]
+) -> Iterator[str]:
+    for column, kind in told:
+        known = table.columns.get(column.lower())
         if known is None:
-            found[table] = "the ledger names it, and it is not there"
-            continue
-        stored = f"{ALIAS}.{SCHEMA}.{identifier(known)}"
-        there = _number(connection, f"SELECT count(*) FROM {stored}")
-        if there != count:
-            found[table] = f"it has {there} rows, and the ledger tells of {int(count)}"
-    for name in names.values():
-        if "consist_artifact_id" not in tables[name]:
-            found[name] = "it has no column consist_artifact_id, so no artifact owns its rows"
-        elif _number(connection, f"SELECT count(*) FROM {ALIAS}.{SCHEMA}.{identifier(name)}"):
-            found[name] = "it has rows, and the ledger does not tell of them"
-    return found
+            yield f"column {column!r}, which was ingested as {kind}, is not there"
+        elif (
+            known[1] not in {kind, "VARCHAR"}
+            and common_type(connection, known[1], kind) != known[1]
+        ):
+            yield f"column {column!r}, ingested as {kind}, is {known[1]}, which cannot hold it"
+
+
+def _miscounted(connection: DuckDBPyConnection, table: RowTable) -> Iterator[str]:
+    """Say which artifacts have other rows in a table than the ledger tells."""
+    ledger = f"{ALIAS}.{SCHEMA}.{LEDGER}"
+    (row,) = connection.execute(
+        "WITH told AS (SELECT artifact_id AS id, sum(row_count) AS told"
+        f" FROM {ledger} WHERE lower(table_name) = lower(?) GROUP BY ALL),"
+        " there AS (SELECT consist_artifact_id AS id, count(*) AS there"
+        f" FROM {table.source} WHERE consist_artifact_id IS NOT NULL GROUP BY ALL)"
+        " SELECT count_if(told IS NULL), coalesce(sum(there) FILTER (told IS NULL), 0),"
+        " count_if(told <> coalesce(there, 0)), min(id) FILTER (told <> coalesce(there, 0)),"
+        " coalesce(sum(told) FILTER (told <> coalesce(there, 0)), 0),"
+        " coalesce(sum(there) FILTER (told <> coalesce(there, 0)), 0)"
+        " FROM told FULL JOIN there USING (id)",
+        [table.name],
+    ).fetchall()
+    unknown, rows, wrong, first, told, there = row
+    if unknown:
+        yield f"it has {int(rows)} rows of {unknown} artifacts that the ledger does not tell of"
+    if wrong:
+        yield (
+            f"it has {int(there)} rows of {wrong} artifacts, such as {first}, of which the ledger"
+            f" tells {int(told)}"
+        )
 
 
 def run_ids(connection: DuckDBPyConnection) -> dict[str, str]:

@@ -154,6 +154,20 @@ def select_stored(database: str, artifact_id: str, rows: RowsRecord) -> str:
 
 # ---------------------------------------------------------------- storing
 
+LEDGER_COLUMNS = (
+    "(artifact_id VARCHAR, run_id VARCHAR, table_name VARCHAR, row_count BIGINT,"
+    " ingested_at TIMESTAMP WITH TIME ZONE, source VARCHAR)"
+)
+
+
+def enter(connection: DuckDBPyConnection, ledger: str, event: IngestEvent) -> None:
+    """Note in a ledger which rows an artifact has."""
+    rows = event.rows
+    connection.execute(
+        f"INSERT INTO {ledger} VALUES (?, ?, ?, ?, ?, ?)",
+        [event.artifact.id, event.run_id, rows.table, rows.count, event.at, encode(rows).decode()],
+    )
+
 
 class Loader:
     """Stores rows in the tables of one attached database, inside the caller's transaction."""
@@ -181,24 +195,15 @@ class Loader:
         for table, _ in known:
             self._forget(table, event.artifact.id)
         for staged in parts:
-            rows = staged.event.rows
             columns = self._fitted(staged)
             self._insert(staged, columns)
-            self._connection.execute(
-                f"INSERT INTO {self._ledger} VALUES (?, ?, ?, ?, ?, ?)",
-                [event.artifact.id, event.run_id, rows.table, rows.count, event.at,
-                 encode(rows).decode()],
-            )  # fmt: skip
+            enter(self._connection, self._ledger, staged.event)
         return True
 
     def _make_ready(self) -> None:
         if not self._ready:
             self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self._database}.{SCHEMA}")
-            self._connection.execute(
-                f"CREATE TABLE IF NOT EXISTS {self._ledger} (artifact_id VARCHAR, run_id VARCHAR,"
-                " table_name VARCHAR, row_count BIGINT, ingested_at TIMESTAMP WITH TIME ZONE,"
-                " source VARCHAR)"
-            )
+            self._connection.execute(f"CREATE TABLE IF NOT EXISTS {self._ledger} {LEDGER_COLUMNS}")
             self._ready = True
 
     def _forget(self, table: str, artifact_id: str) -> None:
@@ -257,8 +262,10 @@ class Loader:
         name, stored = known
         target = self._target(staged.event.rows.table)
         new = next(s for s, c, _ in kept_columns(staged.event.rows) if c.lower() == name.lower())
-        common = self._common(
-            (stored, target, identifier(name)), (kind, staged.scan, identifier(new))
+        common = evolved_type(
+            self._connection,
+            (stored, target, identifier(name)),
+            (kind, staged.scan, identifier(new)),
         )
         if common != stored:
             # Rows that this transaction deleted are converted as well; only they can fail.
@@ -268,28 +275,6 @@ class Loader:
                 f" USING TRY_CAST({column} AS {common})"
             )
         return common
-
-    def _common(self, *sides: tuple[str, str, str]) -> str:
-        """Return a type that holds the values of both sides: type, table and column."""
-        (stored, *_), (kind, *_) = sides
-        for (own, table, column), other in zip(sides, (kind, stored), strict=True):
-            if own != other and not self._count(f"count({column})", table):
-                return other
-        common = common_type(self._connection, stored, kind)
-        for own, table, name in sides:
-            column = f"CAST({name} AS {own})"
-            back = f"TRY_CAST(TRY_CAST({column} AS {common}) AS {own})"
-            if common not in {own, "VARCHAR"} and (
-                not _binds(
-                    self._connection, f"TRY_CAST(TRY_CAST(NULL::{own} AS {common}) AS {own})"
-                )
-                or self._count(f"count_if({back} IS DISTINCT FROM {column})", table)
-            ):
-                return "VARCHAR"
-        return common
-
-    def _count(self, what: str, table: str) -> int:
-        return int(self._connection.execute(f"SELECT {what} FROM {table}").fetchall()[0][0])
 
 
 def _provenance(staged: Staged) -> dict[str, str]:
@@ -304,6 +289,29 @@ def _provenance(staged: Staged) -> dict[str, str]:
 
 def _number(value: int | None) -> str:
     return "NULL" if value is None else str(int(value))
+
+
+def evolved_type(
+    connection: DuckDBPyConnection, stored: tuple[str, str, str], new: tuple[str, str, str]
+) -> str:
+    """Return a type that holds the values of two columns, each given as type, table and column."""
+
+    def count(what: str, table: str) -> int:
+        return int(connection.execute(f"SELECT {what} FROM {table}").fetchall()[0][0])
+
+    for (own, table, column), (other, *_) in ((stored, new), (new, stored)):
+        if own != other and not count(f"count({column})", table):
+            return other
+    common = common_type(connection, stored[0], new[0])
+    for own, table, name in (stored, new):
+        column = f"CAST({name} AS {own})"
+        back = f"TRY_CAST(TRY_CAST({column} AS {common}) AS {own})"
+        if common not in {own, "VARCHAR"} and (
+            not _binds(connection, f"TRY_CAST(TRY_CAST(NULL::{own} AS {common}) AS {own})")
+            or count(f"count_if({back} IS DISTINCT FROM {column})", table)
+        ):
+            return "VARCHAR"
+    return common
 
 
 def common_type(connection: DuckDBPyConnection, one: str, other: str) -> str:
@@ -367,8 +375,8 @@ def _stored_part(
     database: str, table: str, columns: Columns, stored: Columns, outdated: Iterable[str]
 ) -> str:
     values = {key: identifier(name) for key, (name, _) in stored.items()}
-    hidden = ", ".join(map(literal, outdated))
-    where = f" WHERE consist_artifact_id NOT IN ({hidden})" if hidden else ""
+    hidden = ", ".join(map(literal, outdated)) if "consist_artifact_id" in stored else ""
+    where = f" WHERE (consist_artifact_id IN ({hidden})) IS NOT TRUE" if hidden else ""
     source = f"{database}.{SCHEMA}.{identifier(table)}"
     return f"SELECT {_typed(columns, values)} FROM {source}{where}"
 

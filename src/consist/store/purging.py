@@ -18,9 +18,10 @@ from consist.errors import StoreUnwritable
 from consist.files.atomic import write_atomic
 from consist.models.record import Event, PurgeEvent, encode
 from consist.store.folder import JournalFolder
-from consist.store.global_tables import LEDGER, SCHEMA, identifier
+from consist.store.global_tables import LEDGER, SCHEMA
 from consist.store.known import HASHED, key_of
 from consist.store.migrations import set_value, store_values
+from consist.store.row_tables import has_ledger, prunable, row_tables
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -123,7 +124,8 @@ class _Purge:
         schemas += self._column(
             "artifact_schema_observation", "schema_id", "artifact_id", artifacts
         )
-        self._delete_artifacts(artifacts, rows=event.rows)
+        self._delete_rows(event, artifacts, ids)
+        self._delete_artifacts(artifacts)
         self._delete_schemas(schemas)
         self._execute(
             f"DELETE FROM {self._database}.consist_key WHERE hash IN"
@@ -131,9 +133,7 @@ class _Purge:
             self._keys,
         )
 
-    def _delete_artifacts(self, ids: list[str], *, rows: bool) -> None:
-        if rows:
-            self._delete_rows(ids)
+    def _delete_artifacts(self, ids: list[str]) -> None:
         contents = self._column("artifact", "content_id", "id", ids)
         facets = self._column("artifact_kv", "facet_id", "artifact_id", ids)
         self._forget_keys("artifact_kv", "artifact_id", ids)
@@ -157,21 +157,29 @@ class _Purge:
             self._forget_keys(table, column, unused)
             self._delete(table, column, unused)
 
-    def _delete_rows(self, ids: list[str]) -> None:
-        """Delete the rows that were ingested from artifacts, and their entries in the ledger."""
-        ledger = f"{self._database}.{SCHEMA}.{LEDGER}"
-        known = self._connection.execute(
-            "SELECT 1 FROM duckdb_tables() WHERE database_name = ? AND schema_name = ?"
-            " AND table_name = ?",
-            [self._database, SCHEMA, LEDGER],
-        ).fetchone()
-        if known is None:
+    def _delete_rows(self, event: PurgeEvent, artifacts: list[str], runs: list[str]) -> None:
+        """Delete ingested rows of artifacts and runs, and what the ledger tells of them."""
+        if not (event.rows or event.cache):
             return
-        found = self._rows(f"SELECT table_name FROM {ledger} WHERE artifact_id IN {_TEXTS}", ids)
-        for table in sorted({row[0] for row in found}):
-            target = f"{self._database}.{SCHEMA}.{identifier(table)}"
-            self._execute(f"DELETE FROM {target} WHERE consist_artifact_id IN {_TEXTS}", ids)
-        self._execute(f"DELETE FROM {ledger} WHERE artifact_id IN {_TEXTS}", ids)
+        for name, ids in (("artifact", artifacts), ("run", runs)):
+            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE gone_{name} (id VARCHAR)")
+            self._execute(f"INSERT INTO temp.gone_{name} FROM {_TEXTS}", ids)
+        gone, stay = "SELECT id FROM gone_run", f"SELECT id FROM {self._database}.run"
+        tables = list(row_tables(self._connection, self._database).values())
+        # What is linked is asked before the links go.
+        unused = list(prunable(tables, gone, stay)) if event.cache else []
+        for table, condition in unused:
+            self._connection.execute(f"DELETE FROM {table.source} WHERE {condition}")
+        if not event.rows:
+            return
+        for table in tables:
+            whose = table.belongs("SELECT id FROM gone_artifact", gone)
+            self._connection.execute(f"DELETE FROM {table.source} WHERE {whose}")
+        if has_ledger(self._connection, self._database):
+            self._connection.execute(
+                f"DELETE FROM {self._database}.{SCHEMA}.{LEDGER}"
+                " WHERE artifact_id IN (SELECT id FROM gone_artifact)"
+            )
 
     def _delete_unused(self, table: str, ids: list[str], user: str, column: str) -> None:
         unused = self._unused(ids, user, column)

@@ -23,19 +23,18 @@ from consist.errors import RunIdTaken, StoreDamaged, StoreLocked, UsageError, hi
 from consist.store.claims import attempt_id, split_attempt
 from consist.store.copying import with_database
 from consist.store.database import ALIAS
-from consist.store.global_tables import LEDGER, SCHEMA, Columns, identifier, literal, tables_of
+from consist.store.global_tables import literal
 from consist.store.known import key_of
 from consist.store.migrations import (
     SCHEMA_VERSION,
     check_version,
     migrate,
-    set_value,
     store_values,
 )
 from consist.store.rows import KEYS
 from consist.store.schema import json_batches, unpacked
 from consist.store.shard_out import SHARD, identified
-from consist.store.tail_rows import HAS_ROWS
+from consist.store.shard_rows import ShardRows, disclaim
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -65,6 +64,8 @@ class MergedShard(msgspec.Struct):
         How many ingested rows were taken in, by table.
     refused_tables : dict
         Tables whose rows were left out, with the reason.
+    caches : list of str
+        Tables whose rows belong to nobody; they were left out.
     uids : dict
         Internal ids of new and updated runs, with the id in the shard and the id here.
     """
@@ -79,6 +80,7 @@ class MergedShard(msgspec.Struct):
     artifacts: int = 0
     rows: dict[str, int] = {}
     refused_tables: dict[str, str] = {}
+    caches: list[str] = []
     uids: dict[str, tuple[str, str]] = {}
 
 
@@ -194,6 +196,8 @@ class _Merge:
         self.names: dict[str, str] = {}
         """Id in the shard → id here, where they differ."""
         self.chosen: list[dict[str, Any]] = []
+        self.present: list[dict[str, Any]] = []
+        self.rows = ShardRows(session.connection)
 
     def run(self, *, dry_run: bool) -> None:
         """Plan, and unless only the plan is wanted, carry it out in one transaction."""
@@ -203,16 +207,16 @@ class _Merge:
             problem = RunIdTaken(tuple(self.report.conflicts))
             raise hint(problem, "merge with conflict='rename', or leave them out with 'skip'")
         self._plan_artifacts()
-        tables = self._plan_tables()
+        self._plan_rows()
         if dry_run:
             return
         with self.session.changing():
             self._store_runs()
             self._store_artifacts()
             self._store_shared()
-            for table, columns in tables.items():
-                self._store_rows(table, columns)
-            self._disclaim(tables)
+            self.rows.store()
+            if self.report.refused_tables:
+                disclaim(self.connection, "id IN (SELECT id FROM new_artifact)")
             self._store_keys()
 
     # ------------------------------------------------------------ what is known
@@ -303,6 +307,7 @@ class _Merge:
             self._choose(run, own_id, split_attempt(own_id)[1] or 1, fresh=False)
         else:
             self.report.present.append(own_id)
+            self.present.append({"old_id": run.id, "new_id": own_id, "changes": False})
 
     def _without_conflicts(self, new: list[_Coming], coming: list[_Coming]) -> list[_Coming]:
         """Leave runs out whose ids are taken, and with them what is below them."""
@@ -407,31 +412,21 @@ class _Merge:
         )
         self.report.artifacts = self._count("SELECT count(*) FROM new_artifact")
 
-    def _plan_tables(self) -> dict[str, Columns]:
-        """Return the tables of ingested rows that can be taken in, with their columns."""
-        coming = tables_of(self.connection, SHARD)
-        here = {
-            name.lower(): columns for name, columns in tables_of(self.connection, ALIAS).items()
-        }
-        fitting: dict[str, Columns] = {}
-        for table, columns in coming.items():
-            count = self._count(
-                f"SELECT count(*) FROM {SHARD}.{SCHEMA}.{identifier(table)}"
-                " WHERE consist_artifact_id IN (SELECT id FROM new_artifact)"
-            )
-            if not count:
-                continue
-            reason = _mismatch(columns, here.get(table.lower(), {}))
-            if reason is None:
-                fitting[table] = columns
-                self.report.rows[table] = count
-            else:
-                self.report.refused_tables[table] = reason
-        if self.report.refused_tables and self.conflict == "error":
-            table, reason = next(iter(self.report.refused_tables.items()))
+    def _plan_rows(self) -> None:
+        """Find out which ingested rows are taken in."""
+        self.connection.execute(
+            "CREATE OR REPLACE TEMP TABLE arrived (old_id VARCHAR, new_id VARCHAR, changes BOOLEAN)"
+        )
+        self.connection.execute("INSERT INTO arrived SELECT old_id, new_id, true FROM chosen")
+        columns = {"old_id": "VARCHAR", "new_id": "VARCHAR", "changes": "BOOLEAN"}
+        self._fill("arrived", columns, self.present)
+        self.rows.plan()
+        self.report.rows, self.report.caches = self.rows.rows, self.rows.caches
+        self.report.refused_tables = self.rows.refused
+        if self.rows.refused and self.conflict == "error":
+            table, reason = next(iter(self.rows.refused.items()))
             problem = UsageError(f"ingested table {table!r} does not fit: {reason}")
             raise hint(problem, "merge with conflict='rename', which leaves its rows out")
-        return fitting
 
     def _count(self, statement: str) -> int:
         return int(self.connection.execute(statement).fetchall()[0][0])
@@ -524,45 +519,6 @@ class _Merge:
                 f" WHERE o.run_id = n.old_id AND o.id IN (SELECT id FROM {SHARD}.{table})"
             )
 
-    def _store_rows(self, table: str, columns: Columns) -> None:
-        """Take the ingested rows of new artifacts in, in their order, and their ledger."""
-        run, name = self.connection.execute, identifier(table)
-        source, ledger = f"{SHARD}.{SCHEMA}.{name}", f"{ALIAS}.{SCHEMA}.{LEDGER}"
-        run(f"CREATE SCHEMA IF NOT EXISTS {ALIAS}.{SCHEMA}")
-        run(f"CREATE TABLE IF NOT EXISTS {ledger} AS FROM {SHARD}.{SCHEMA}.{LEDGER} LIMIT 0")
-        run(f"CREATE TABLE IF NOT EXISTS {ALIAS}.{SCHEMA}.{name} AS FROM {source} LIMIT 0")
-        for column, kind in columns.values():
-            run(
-                f"ALTER TABLE {ALIAS}.{SCHEMA}.{name}"
-                f" ADD COLUMN IF NOT EXISTS {identifier(column)} {kind}"
-            )
-        run(
-            f"INSERT INTO {ALIAS}.{SCHEMA}.{name} BY NAME SELECT s.* REPLACE ("
-            "coalesce((SELECT new_id FROM name WHERE old_id = s.consist_run_id),"
-            f" s.consist_run_id) AS consist_run_id) FROM {source} s"
-            " WHERE s.consist_artifact_id IN (SELECT id FROM new_artifact)"
-        )
-        run(
-            f"INSERT INTO {ledger} BY NAME SELECT l.* REPLACE (coalesce(n.new_id, l.run_id)"
-            f" AS run_id) FROM {SHARD}.{SCHEMA}.{LEDGER} l LEFT JOIN name n ON n.old_id = l.run_id"
-            " WHERE l.table_name = ? AND l.artifact_id IN (SELECT id FROM new_artifact)",
-            [table],
-        )
-        set_value(self.connection, ALIAS, HAS_ROWS, "1")
-
-    def _disclaim(self, tables: Mapping[str, Columns]) -> None:
-        """Let no artifact claim rows that were left out."""
-        if not self.report.refused_tables:
-            return
-        there = "" if not tables else (
-            f" AND id NOT IN (SELECT artifact_id FROM {ALIAS}.{SCHEMA}.{LEDGER})"
-        )  # fmt: skip
-        self.connection.execute(
-            f"UPDATE {ALIAS}.artifact SET meta = json_merge_patch(meta,"
-            " '{\"is_ingested\": false}') WHERE id IN (SELECT id FROM new_artifact)"
-            f" AND json_extract_string(meta, '$.is_ingested') = 'true'{there}"
-        )
-
     def _store_keys(self) -> None:
         """Remember the ids of all that was stored."""
         keys = {
@@ -579,12 +535,3 @@ class _Merge:
             f" JOIN {SHARD}.run_change s ON s.id = f.a AND f.kind = 'run_change'"
             " WHERE s.uid IN (SELECT uid FROM chosen)"
         )
-
-
-def _mismatch(coming: Columns, here: Columns) -> str | None:
-    """Return why the rows of one table cannot stand in another."""
-    for key, (name, kind) in coming.items():
-        known = here.get(key)
-        if known is not None and known[1] != kind:
-            return f"column {name!r} is {known[1]} here and {kind} in the shard"
-    return None

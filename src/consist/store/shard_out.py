@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +18,10 @@ import msgspec
 from consist.errors import StoreError, StoreUnwritable, UsageError, hint
 from consist.files.atomic import beside, discard, publish, unwritable
 from consist.store.database import STORAGE
-from consist.store.global_tables import LEDGER, SCHEMA, identifier, literal, tables_of
+from consist.store.global_tables import LEDGER, SCHEMA, identifier, literal
 from consist.store.known import StoredKeys, key_of
 from consist.store.migrations import SCHEMA_VERSION, create_tables, set_value
+from consist.store.row_tables import RowTable, asked_tables, count, has_ledger, in_order
 from consist.store.schema import create_links
 from consist.store.tail_rows import HAS_ROWS
 
@@ -45,13 +46,19 @@ class Selection(msgspec.Struct, frozen=True):
     artifact_count : int
         Artifacts that any of them has.
     rows : dict
-        How many ingested rows these artifacts have, by table.
+        How many ingested rows these artifacts and runs have, by table.
+    modes : dict
+        How these tables tell whose rows they hold.
+    caches : list of str
+        Tables whose rows belong to nobody, and stay.
     """
 
     run_ids: list[str]
     lineage_run_ids: list[str]
     artifact_count: int
     rows: dict[str, int]
+    modes: dict[str, str]
+    caches: list[str]
 
 
 def select(
@@ -98,6 +105,7 @@ def write_shard(
         target.parent.mkdir(parents=True, exist_ok=True)
         with store.ask() as connection:
             chosen = _choose(connection, run_id, children=children, lineage=lineage)
+            store.tail.fill_ledger(connection)
             with _written(target):
                 _fill(connection, temporary, data=data)
         publish(temporary, str(target), exclusive=not replace)
@@ -147,8 +155,22 @@ def _choose(
         "  WHERE a.parent_artifact_id IS NOT NULL"
         " ) SELECT id FROM used"
     )
-    count = int(connection.execute("SELECT count(*) FROM shard_artifact").fetchall()[0][0])
-    return Selection(run_ids, upstream, count, dict(_row_counts(connection)))
+    found = connection.execute("SELECT count(*) FROM shard_artifact").fetchall()
+    artifacts = int(found[0][0])
+    tables = asked_tables(connection)
+    counts = [(table, count(connection, table, _chosen(table))) for table in tables]
+    return Selection(
+        run_ids,
+        upstream,
+        artifacts,
+        {table.name: rows for table, rows in counts if rows},
+        {table.name: table.mode for table, rows in counts if rows},
+        [table.name for table in tables if table.mode == "unscoped_cache"],
+    )
+
+
+def _chosen(table: RowTable) -> str:
+    return table.belongs("SELECT id FROM shard_artifact", "SELECT id FROM shard_run")
 
 
 def subtree(connection: DuckDBPyConnection, run_id: str) -> list[str]:
@@ -183,18 +205,6 @@ def _upstream(connection: DuckDBPyConnection, run_ids: list[str]) -> list[str]:
                 found.add(producer)
                 pending.append(producer)
     return sorted(found)
-
-
-def _row_counts(connection: DuckDBPyConnection) -> Iterator[tuple[str, int]]:
-    """Yield the tables of ingested rows that belong to the chosen artifacts, with how many."""
-    for table in tables_of(connection, "memory"):
-        found = connection.execute(
-            f"SELECT count(*) FROM memory.{SCHEMA}.{identifier(table)}"
-            " WHERE consist_artifact_id IN (SELECT id FROM shard_artifact)"
-        )
-        count = int(found.fetchall()[0][0])
-        if count:
-            yield table, count
 
 
 # ---------------------------------------------------------------- filling
@@ -235,9 +245,9 @@ def _fill(connection: DuckDBPyConnection, temporary: str, *, data: bool) -> None
                     f"INSERT INTO {SHARD}.{table} BY NAME SELECT * FROM main.{table}"
                     f" WHERE {condition.format(shard=SHARD)}"
                 )
-            for number, table in enumerate(tables_of(connection, "memory") if data else ()):
-                _copy_rows(connection, table, first=number == 0)
-            _disclaim(connection, data=data)
+            if data:
+                _copy_rows(connection)
+            _disclaim(connection)
             create_links(connection, SHARD)
         with _transaction(connection):
             _sign(connection)
@@ -268,27 +278,33 @@ def _check_parts(connection: DuckDBPyConnection) -> None:
         raise StoreError(f"nobody said what a shard takes of {', '.join(sorted(missing))}")
 
 
-def _copy_rows(connection: DuckDBPyConnection, table: str, *, first: bool) -> None:
+def _copy_rows(connection: DuckDBPyConnection) -> None:
     """Copy ingested rows and their entries in the ledger, in the order they have."""
+    connection.execute(f"CREATE SCHEMA {SHARD}.{SCHEMA}")
     ledger = f"{SHARD}.{SCHEMA}.{LEDGER}"
-    if first:
-        connection.execute(f"CREATE SCHEMA {SHARD}.{SCHEMA}")
-        connection.execute(
-            f"CREATE TABLE {ledger} AS SELECT * FROM consist_db.{SCHEMA}.{LEDGER}"
-            " WHERE artifact_id IN (SELECT id FROM shard_artifact)"
-        )
-        set_value(connection, SHARD, HAS_ROWS, "1")
-    name = identifier(table)
     connection.execute(
-        f"CREATE TABLE {SHARD}.{SCHEMA}.{name} AS SELECT * FROM memory.{SCHEMA}.{name}"
-        " WHERE consist_artifact_id IN (SELECT id FROM shard_artifact)"
+        f"CREATE TABLE {ledger} AS SELECT * FROM temp.asked_ledger"
+        " WHERE artifact_id IN (SELECT id FROM shard_artifact)"
     )
+    told = {
+        row[0].lower()
+        for row in connection.execute(f"SELECT DISTINCT table_name FROM {ledger}").fetchall()
+    }
+    for table in asked_tables(connection):
+        # An artifact without rows has a table all the same.
+        if table.name.lower() in told or count(connection, table, _chosen(table)):
+            with in_order(connection):
+                connection.execute(
+                    f"CREATE TABLE {SHARD}.{SCHEMA}.{identifier(table.name)} AS"
+                    f" SELECT * FROM {table.source} WHERE {_chosen(table)}"
+                )
+    set_value(connection, SHARD, HAS_ROWS, "1")
 
 
-def _disclaim(connection: DuckDBPyConnection, *, data: bool) -> None:
+def _disclaim(connection: DuckDBPyConnection) -> None:
     """Let no artifact of the shard claim rows that the shard does not have."""
     there = ""
-    if data and tables_of(connection, SHARD):
+    if has_ledger(connection, SHARD):
         there = f" AND id NOT IN (SELECT artifact_id FROM {SHARD}.{SCHEMA}.{LEDGER})"
     connection.execute(
         f"UPDATE {SHARD}.artifact SET meta = json_merge_patch(meta, '{{\"is_ingested\": false}}')"

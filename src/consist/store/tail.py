@@ -102,6 +102,11 @@ class Tail:
                 raise
             return self._revision
 
+    def fill_ledger(self, connection: DuckDBPyConnection) -> None:
+        """Put what is known of all ingested rows into the temporary table ``asked_ledger``."""
+        with self._lock:
+            self._rows.fill_ledger(connection)
+
     def rows(self, connection: DuckDBPyConnection, artifact_id: str) -> ArtifactRows | None:
         """Return the ingested rows of an artifact; after :meth:`refresh`, while attached."""
         with self._lock:

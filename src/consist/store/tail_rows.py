@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from consist.models.record import IngestEvent, RowsRecord
 from consist.store.database import ALIAS
 from consist.store.global_tables import (
+    LEDGER,
+    LEDGER_COLUMNS,
     SCHEMA,
     Staged,
+    enter,
     identifier,
     ingested_at,
     select_staged,
@@ -115,6 +118,18 @@ class TailRows:
                 if artifact_id in self._pending:
                     found.setdefault(table.lower(), []).append(artifact_id)
         return found
+
+    def fill_ledger(self, connection: DuckDBPyConnection) -> None:
+        """Put into the temporary table ``asked_ledger`` what is known of all rows there are."""
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE asked_ledger {LEDGER_COLUMNS}")
+        if self._stored:
+            connection.execute(
+                f"INSERT INTO asked_ledger FROM {ALIAS}.{SCHEMA}.{LEDGER}"
+                " WHERE artifact_id NOT IN (SELECT unnest(?::VARCHAR[]))",
+                [list(self._pending)],
+            )
+        for staged in chain.from_iterable(self._pending.values()):
+            enter(connection, "asked_ledger", staged.event)
 
     def of(self, connection: DuckDBPyConnection, artifact_id: str) -> ArtifactRows | None:
         """Return the rows of an artifact, if there are any."""
