@@ -167,7 +167,7 @@ def profile_footer(path: Path) -> tuple[SchemaRecord, int] | None:
     footer: Any = read_metadata(path)
     schema: Iterable[Any] = footer.schema.to_arrow_schema()
     kinds = [(field.name, _type_of(field.type), field.nullable) for field in schema]
-    if not kinds or any(kind is None for _, kind, _ in kinds):
+    if any(kind is None for _, kind, _ in kinds):
         return None
     flat = footer.num_columns == len(kinds)
     told = flat and footer.num_row_groups * footer.num_columns <= _MOST_CHUNKS

@@ -127,7 +127,7 @@ def capture(ws: Workspace, run: ActiveRun, record: ArtifactRecord, wanted: Profi
             news = _summary(found, "user_provided", None)
     if wanted.file:
         seen = _seen(ws, record, wanted)
-        if seen is not None:
+        if seen is not None and seen[0].fields:  # a frame may have no columns
             found, rows = seen
             found = _named(found, record)
             observed.append(observation(record, found, "file", rows))

@@ -244,7 +244,7 @@ WITH seen AS (
     SELECT p.before, p.after, f.name, f.ordinal_position,
         NULL, f.logical_type || CASE WHEN f.nullable THEN '' ELSE ' NOT NULL' END
     FROM pair p JOIN artifact_schema_field f ON f.schema_id = p.after
-), both AS (
+), side AS (
     SELECT before, after, name, min(place) AS place, max(old) AS old, max(new) AS new
     FROM field GROUP BY ALL
 ), difference AS (
@@ -252,7 +252,7 @@ WITH seen AS (
         list(name ORDER BY place) FILTER (WHERE new IS NULL) AS gone,
         list(name ORDER BY place) FILTER (WHERE old IS NULL) AS new,
         list([name, old, new] ORDER BY place) FILTER (WHERE old <> new) AS changed
-    FROM both GROUP BY ALL
+    FROM side GROUP BY ALL
 )
 SELECT d.key, d.kind, d.observed_at::VARCHAR, d.run_id, d.artifact_id, d.schema_id, d.before_run,
     d.before, f.gone, f.new, f.changed

@@ -260,6 +260,14 @@ def test_frames_that_steps_return_are_always_captured(tracker: Tracker) -> None:
     assert asked(tracker, "SELECT count(*) FROM artifact_schema_observation") == [(1,)]
 
 
+def test_a_frame_without_columns_has_no_schema(
+    tracker: Tracker, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = tracker.run(pd.DataFrame, name="none", outputs=["empty"]).outputs["empty"]
+    assert "schema_id" not in made.meta
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(
     "kind",
     [
