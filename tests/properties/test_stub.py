@@ -10,10 +10,12 @@ from typing import Any
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from sqlmodel import SQLModel
 
 from consist.hot.model_layout import columns_of, layout_of_model
 from consist.hot.stub import stub
 from consist.models.observed import SchemaField, SchemaRecord, SchemaRelation, layout
+from consist.models.record import replace
 
 KEPT = {
     "BIGINT": "BIGINT",
@@ -72,8 +74,6 @@ def imported(text: str) -> types.ModuleType:
 
 
 def model_of(text: str) -> type[Any]:
-    from sqlmodel import SQLModel
-
     module = imported(text)
     (model,) = (
         value
@@ -108,6 +108,12 @@ def test_it_names_the_columns_of_the_table(
     assert [field.nullable for field in back.fields] == [field.nullable for field in fields]
     assert model.__tablename__ == table
     assert back.relations == found.relations
+    keyed = [replace(fields[0], stats={"primary_key": True}), *fields[1:]]
+    name = f"table_{next(_numbers)}"
+    concrete = model_of(stub(layout(keyed), table_name=name, abstract=False, system_columns=True))
+    assert [column.name for column in concrete.__table__.columns] == list(read)
+    assert [column.name for column in concrete.__table__.primary_key] == [fields[0].name]
+    SQLModel.metadata.remove(concrete.__table__)
     exact = all(field.type in KEPT for field in fields)
     assert (back.id == found.id) is exact
 

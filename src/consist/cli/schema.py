@@ -103,7 +103,7 @@ def capture_file(
 
     \b
       consist schema capture-file --artifact-key trips
-      consist schema capture-file --artifact-key trips --path backup/trips.csv --if-changed
+      consist schema capture-file --artifact-key trips --path old/trips.csv
     """
     from consist.maintenance.schemas import capture_file_schema
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Iterable, Iterator
+from textwrap import wrap
 from typing import Any, NamedTuple
 
 from consist.models.observed import SchemaField, SchemaRecord
@@ -15,7 +16,8 @@ SYSTEM = ("consist_", "_dlt_")
 _INVALID = re.compile(r"[^a-z0-9_]|_+")
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _SIZES = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
-_LONGEST_COMMENT = 160
+_WIDTH = 79
+_LONGEST_COMMENT = 200
 
 
 class Column(NamedTuple):
@@ -122,11 +124,18 @@ def _imports(fields: Iterable[SchemaField], targets: dict[str, str]) -> str:
     if blocks[-1]:
         blocks.append("")
     if sql:
-        blocks.append(f"from sqlalchemy import {', '.join(sorted(sql))}")
+        blocks.append(_import("sqlalchemy", sorted(sql)))
     blocks.append(
         "from sqlmodel import Field, SQLModel" if kinds else "from sqlmodel import SQLModel"
     )
     return "\n".join(blocks)
+
+
+def _import(module: str, names: list[str]) -> str:
+    line = f"from {module} import {', '.join(names)}"
+    if len(line) <= _WIDTH:
+        return line
+    return "\n".join([f"from {module} import (", *(f"    {name}," for name in names), ")"])
 
 
 # ---------------------------------------------------------------- one column
@@ -134,18 +143,19 @@ def _imports(fields: Iterable[SchemaField], targets: dict[str, str]) -> str:
 
 def _field(name: str, field: SchemaField, target: str | None) -> str:
     kind = column_of(field.type)
-    default = "default=None, " if field.nullable else ""
+    default = ["default=None"] if field.nullable else []
     annotation = f"Optional[{kind.annotation}]" if field.nullable else kind.annotation
     length = (field.stats or {}).get("max_length")
     sql = f"String({length})" if kind is _TEXT and isinstance(length, int) else kind.sql
     key = ", primary_key=True" if (field.stats or {}).get("primary_key") else ""
+    head = f"{name}: {annotation} = Field"
     if target is None:
         column = f"Column({field.name!r}, {sql}{key}, nullable={field.nullable})"
-        return f"    {name}: {annotation} = Field({default}sa_column={column})"
+        return _fitting(head, [*default, f"sa_column={column}"])
     # A column of its own takes no foreign key besides.
-    said = f"sa_type={sql}{key}, nullable={field.nullable}, foreign_key={target!r}"
+    said = [f"sa_type={sql}", *key.split(", ")[1:], f"nullable={field.nullable}"]
     kwargs = f'sa_column_kwargs={{"name": {field.name!r}}}'
-    return f"    {name}: {annotation} = Field({default}{said}, {kwargs})"
+    return _fitting(head, [*default, *said, f"foreign_key={target!r}", kwargs])
 
 
 def column_of(kind: str) -> Column:
@@ -164,20 +174,33 @@ def column_of(kind: str) -> Column:
     return _TYPES.get(kind, _TEXT)
 
 
+def _fitting(head: str, arguments: list[str]) -> str:
+    """Return a field on one line, or else on several."""
+    line = f"    {head}({', '.join(arguments)})"
+    if len(line) <= _WIDTH:
+        return line
+    together = f"        {', '.join(arguments)}"
+    if len(together) > _WIDTH:
+        together = "\n".join(f"        {argument}," for argument in arguments)
+    return f"    {head}(\n{together}\n    )"
+
+
 def _comments(field: SchemaField) -> Iterator[str]:
     """Yield what was seen in a column, a line each."""
     if field.values is not None:
-        yield _comment(f"enum: {', '.join(map(ascii, field.values))}")
+        yield from _comment(f"enum: {', '.join(map(ascii, field.values))}")
     shown = {k: v for k, v in (field.stats or {}).items() if k not in {"primary_key", "max_length"}}
     if shown:
-        yield _comment(f"stats: {', '.join(f'{name}={value!a}' for name, value in shown.items())}")
+        said = ", ".join(f"{name}={value!a}" for name, value in shown.items())
+        yield from _comment(f"stats: {said}")
     if column_of(field.type) is _TEXT and field.type != "VARCHAR":
-        yield _comment(f"type: {ascii(field.type)[1:-1]}")
+        yield from _comment(f"type: {ascii(field.type)[1:-1]}")
 
 
-def _comment(text: str) -> str:
+def _comment(text: str) -> Iterator[str]:
     short = text if len(text) <= _LONGEST_COMMENT else f"{text[:_LONGEST_COMMENT]}…"
-    return f"    # {short}"
+    for line in wrap(short, _WIDTH - 6):
+        yield f"    # {line}"
 
 
 # ---------------------------------------------------------------- names
