@@ -29,7 +29,7 @@ class LinkRow(SQLModel, table=True):
 
 
 class LinkstatsRow(SQLModel, table=True):
-    __tablename__ = "linkstats"
+    __tablename__ = "curated_linkstats"
     row: int = Field(primary_key=True)
     link_id: int = Field(foreign_key="links.link_id")
     volume: float = 0.0
