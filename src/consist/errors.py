@@ -301,7 +301,7 @@ class Violation(NamedTuple):
             f"row {row}" if value is None else f"row {row}: {value!r}"
             for row, value in self.examples
         )
-        return f"{self.column}: {self.rule} in {self.rows:,} row{'s'[: self.rows != 1]} ({shown})"
+        return f"{self.column}: {self.rule}: {self.rows:,} row{'s'[: self.rows != 1]} ({shown})"
 
 
 class SchemaViolation(ConsistError, ValueError):

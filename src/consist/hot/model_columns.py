@@ -147,6 +147,10 @@ def _column(model: type[SQLModel], name: str, info: FieldInfo, unchecked: list[s
     if kind == "decimal":
         kept_as = _decimal(model, name, found.facts, given)
     facts = dict(found.facts)
+    # SQLModel takes regex= and hands it to nobody.
+    regex = getattr(info, "_attributes_set", {}).get("regex")
+    if regex is not None:
+        facts.setdefault("pattern", regex)
     length = getattr(given, "length", None)
     if kind == "text" and length is not None and values is None:
         facts["max_length"] = min(length, facts.get("max_length", length))

@@ -75,9 +75,9 @@ def _flat(metadata: Iterable[object]) -> Iterable[object]:
 
 def _facts_in(item: object) -> dict[str, Any] | None:
     import annotated_types as at
-    from pydantic.types import Strict
+    from pydantic.types import AllowInfNan, Strict
 
-    plain = (at.Gt, at.Ge, at.Lt, at.Le, at.MultipleOf, at.MinLen, at.MaxLen)
+    plain = (at.Gt, at.Ge, at.Lt, at.Le, at.MultipleOf, at.MinLen, at.MaxLen, AllowInfNan)
     if isinstance(item, plain):
         return {name: getattr(item, name) for name in type(item).__dataclass_fields__}
     if isinstance(item, Strict):

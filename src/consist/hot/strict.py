@@ -99,7 +99,7 @@ class Cast:
             yield f"is {exact_casts.WANTED[self.column.kind]}", f"{there} AND {wrong}"
             absent += f" AND ({there}) IS NOT TRUE"
         if not self.column.nullable:
-            yield "is missing, and the column takes no missing values", absent
+            yield "has no value, which the model does not allow", absent
         for rule in self.column.rules:
             yield rule.text, f"{self.value} IS NOT NULL AND NOT {rule.holds(self.value)}"
 
@@ -381,10 +381,10 @@ def _duplicates(
             f" {_SHOWN_ROWS}) FROM ({groups})"
         ).fetchall()
         if found[0]:
-            word = "primary key" if contract.model.has_key and number == 0 else "unique value"
+            word = "primary key" if contract.model.has_key and number == 0 else "unique column"
             examples = tuple((row["row"], _shortened(row["value"])) for row in found[1])
             yield Violation(
-                ", ".join(names), f"is a {word} that several rows have", int(found[0]), examples
+                ", ".join(names), f"is not unique, as a {word} has to be", int(found[0]), examples
             )
 
 

@@ -24,7 +24,13 @@ def event_of(rows: StagedRows, file: str, table: str = "t", artifact_id: str = "
         id=artifact_id or new_uuid(), key=table, container_uri="./t", created_at=datetime.now(UTC)
     )
     record = RowsRecord(
-        table=table, file=file, count=rows.count, columns=rows.columns, recipe=rows.recipe
+        table=table,
+        file=file,
+        count=rows.count,
+        columns=rows.columns,
+        recipe=rows.recipe,
+        added=rows.added,
+        first=rows.first,
     )
     return IngestEvent(
         uid="u", run_id="r", year=2030, artifact=artifact, news={}, rows=record,
