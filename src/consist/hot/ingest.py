@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,8 +26,9 @@ from consist.errors import (
     a_kind,
     hint,
 )
-from consist.hot import csv_rows, given_rows, parquet_rows
+from consist.hot import csv_rows, given_rows, other_rows, parquet_rows
 from consist.hot.naming import table_name
+from consist.hot.nested_rows import working_folder
 from consist.hot.schemas import with_schemas
 from consist.hot.staged_rows import MEMORY, StagedRows, in_memory
 from consist.identity.files import FAST
@@ -58,12 +62,15 @@ class IngestResult(msgspec.Struct, frozen=True):
         DuckDB types by the names that the columns have there.
     run_id : str
         The run that the rows are tagged with.
+    children : dict
+        Number of rows by the names of the tables that records inside the rows became.
     """
 
     table: str
     rows: int
     columns: dict[str, str]
     run_id: str
+    children: dict[str, int] = {}
 
 
 class _Owner(msgspec.Struct, frozen=True):
@@ -100,8 +107,11 @@ def ingest(
     ----------
     artifact : Artifact
         The recorded artifact whose rows they are.
-    data : DataFrame, Arrow table or iterable of dicts, optional
-        The rows; by default those of the artifact's file. Streams are read in bounded batches.
+    data : DataFrame, Arrow data, dlt source or iterable of dicts or tables, optional
+        The rows; by default those of the artifact's file. Frames of pandas and polars, lazy ones
+        too, and tables, readers and datasets of Arrow are taken; streams are read in bounded
+        batches. Records inside records become tables of their own, such as ``trips__legs``, by
+        dlt (extra ``ingest``); lists of plain values stay columns.
     schema : type, optional
         SQLModel class to check the rows against. Not supported yet.
     run : Run, optional
@@ -125,8 +135,10 @@ def ingest(
         If the file is gone and ``data`` is not given.
     ValueError
         If the file was changed since it was recorded, or its format or the data make no table.
+    ImportError
+        For records inside records, and sources of dlt, if dlt is not installed.
     NotImplementedError
-        For strict schemas, nested records and dlt sources.
+        For strict schemas.
     """
     if not ws.keeps:
         return None
@@ -136,19 +148,25 @@ def ingest(
     owner = _owner(ws, record, run)
     if owner.active is not None and not owner.active.persisted:
         return None
-    with ws.store.stage() as staged:
+    with ExitStack() as places:
+        staged = places.enter_context(ws.store.stage())
+        places.callback(shutil.rmtree, working_folder(staged.path), ignore_errors=True)
         rows = _stage(ws, record, data, staged)
         event = _event(record, owner, rows, staged, profile=profile_schema)
+        event, children = _with_children(
+            event, rows, lambda: places.enter_context(ws.store.stage())
+        )
         if profile_schema:
             event = with_schemas(ws, owner.active, event, schema)
         if owner.active is not None:
-            ws.store.ingest(event, staged)
+            ws.store.ingest(event, staged, *children)
             owner.active.tell(event.artifact, event.news)
         else:
-            ws.store.ingest_now(event, staged)
+            ws.store.ingest_now(event, staged, *children)
     artifact.meta = {**artifact.meta, **event.news}
     columns = {column.stored: column.type for column in rows.columns}
-    return IngestResult(event.rows.table, rows.count, columns, owner.run_id)
+    tables = {child.table: child.count for child in event.rows.children}
+    return IngestResult(event.rows.table, rows.count, columns, owner.run_id, tables)
 
 
 def _check_allowed(ws: Workspace) -> None:
@@ -235,6 +253,30 @@ def _event(
     )
 
 
+def _with_children(
+    event: IngestEvent, rows: StagedRows, stage: Callable[[], StagedFile]
+) -> tuple[IngestEvent, list[StagedFile]]:
+    """Let an event tell of the tables that records inside the rows became."""
+    table = event.rows.table
+    files: list[StagedFile] = []
+    told: list[RowsRecord] = []
+    for child in rows.children:
+        staged = stage()
+        shutil.copyfile(child.path, staged.path)
+        files.append(staged)
+        told.append(
+            RowsRecord(
+                table=f"{table}{child.suffix}",
+                file=staged.name,
+                count=child.rows.count,
+                columns=child.rows.columns,
+                recipe=child.rows.recipe,
+                parent=table,
+            )
+        )
+    return replace(event, rows=replace(event.rows, children=tuple(told))), files
+
+
 # ---------------------------------------------------------------- which rows
 
 
@@ -246,7 +288,8 @@ def _stage(ws: Workspace, record: ArtifactRecord, data: object, staged: StagedFi
         with in_memory(spill, MEMORY) as connection:
             rows = given_rows.stage_data(connection, data, record.key, staged.path)
             return dataclasses.replace(rows, recipe={**rows.recipe, "given": True})
-    path, stage = _source(ws, record), _stager(record)
+    path = _source(ws, record)
+    stage = _stager(ws, record, path)
     try:
         with in_memory(spill, MEMORY) as connection:
             return stage(connection, path, staged.path)
@@ -255,14 +298,21 @@ def _stage(ws: Workspace, record: ArtifactRecord, data: object, staged: StagedFi
             return stage(connection, path, staged.path)
 
 
-def _stager(record: ArtifactRecord) -> Callable[[DuckDBPyConnection, Path, Path], StagedRows]:
+def _stager(
+    ws: Workspace, record: ArtifactRecord, path: Path
+) -> Callable[[DuckDBPyConnection, Path, Path], StagedRows]:
     match record.driver:
         case "csv":
             return csv_rows.stage_csv
         case "parquet":
-            return parquet_rows.stage_parquet
-        case driver:
-            problem = UnsupportedFormat(driver, f"ingest {record.key!r} from its file")
+            return other_rows.stage_folder if path.is_dir() else parquet_rows.stage_parquet
+        case "json":
+            return other_rows.stage_json
+        case name:
+            driver = ws.formats.driver(name)
+            if driver.kind == "table":
+                return partial(other_rows.stage_table, driver)
+            problem = UnsupportedFormat(name, f"ingest {record.key!r} from its file")
             raise hint(problem, "load it yourself and pass the rows as data=")
 
 

@@ -23,11 +23,24 @@ MEMORY = "200MB"
 
 @dataclass(frozen=True)
 class StagedRows:
-    """Columns and number of staged rows, and how to make their source again."""
+    """Columns and number of staged rows, and how to make their source again.
+
+    ``children`` are tables that records inside the rows became.
+    """
 
     columns: tuple[StoredColumn, ...]
     count: int
     recipe: dict[str, Any]
+    children: tuple[ChildRows, ...] = ()
+
+
+@dataclass(frozen=True)
+class ChildRows:
+    """A table of records inside rows: its name after that of the rows, and where it is."""
+
+    suffix: str
+    rows: StagedRows
+    path: Path
 
 
 @contextmanager
