@@ -16,7 +16,7 @@ from consist.formats.base import as_frame, is_frame
 from consist.formats.sql import literal
 from consist.hot.nested_rows import is_of_dlt, stage_nested
 from consist.hot.parquet_rows import stage_parquet
-from consist.hot.staged_rows import COPY_TO_PARQUET, StagedRows
+from consist.hot.staged_rows import COPY_TO_PARQUET, StagedRows, workplace
 from consist.types import is_mapping
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _write_many(
     As soon as there are records inside records, nothing more is written, and all rows are
     returned, those written so far included.
     """
-    folder = target.with_suffix(".parts")
+    folder = workplace(target, "parts")
     folder.mkdir()
     keep = False
     try:

@@ -27,10 +27,10 @@ from consist.errors import (
     hint,
 )
 from consist.hot import csv_rows, given_rows, other_rows, parquet_rows
+from consist.hot.conflicts import refuse_conflicts, remember
 from consist.hot.naming import table_name
-from consist.hot.nested_rows import working_folder
 from consist.hot.schemas import with_schemas
-from consist.hot.staged_rows import MEMORY, StagedRows, in_memory
+from consist.hot.staged_rows import MEMORY, StagedRows, clear_workplaces, in_memory
 from consist.identity.files import FAST
 from consist.models.record import ArtifactRecord, IngestEvent, RowsRecord, replace
 
@@ -150,14 +150,16 @@ def ingest(
         return None
     with ExitStack() as places:
         staged = places.enter_context(ws.store.stage())
-        places.callback(shutil.rmtree, working_folder(staged.path), ignore_errors=True)
+        places.callback(clear_workplaces, staged.path)
         rows = _stage(ws, record, data, staged)
         event = _event(record, owner, rows, staged, profile=profile_schema)
         event, children = _with_children(
             event, rows, lambda: places.enter_context(ws.store.stage())
         )
+        refuse_conflicts(ws, event, staged.path, offline=owner.active is None)
         if profile_schema:
             event = with_schemas(ws, owner.active, event, schema)
+        remember(ws, event, staged.path)
         if owner.active is not None:
             ws.store.ingest(event, staged, *children)
             owner.active.tell(event.artifact, event.news)

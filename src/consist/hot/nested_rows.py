@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from consist.errors import MissingExtra, UsageError, hint
 from consist.formats.sql import identifier, literal
 from consist.hot.parquet_rows import stage_parquet
-from consist.hot.staged_rows import COPY_TO_PARQUET, ChildRows, StagedRows
+from consist.hot.staged_rows import COPY_TO_PARQUET, ChildRows, StagedRows, workplace
 from consist.models.record import StoredColumn
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def is_of_dlt(value: object) -> bool:
 
 def working_folder(target: Path) -> Path:
     """Return where dlt works, and where the tables of records inside records are then."""
-    return target.with_suffix(".nested")
+    return workplace(target, "nested")
 
 
 def stage_nested(connection: DuckDBPyConnection, data: Any, key: str, target: Path) -> StagedRows:

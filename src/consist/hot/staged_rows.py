@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +43,18 @@ class ChildRows:
     suffix: str
     rows: StagedRows
     path: Path
+
+
+def workplace(target: Path, kind: str) -> Path:
+    """Return a folder in which rows are prepared for a staged file."""
+    return target.with_suffix(f".{kind}")
+
+
+def clear_workplaces(target: Path) -> None:
+    """Remove every folder in which rows were prepared for a staged file."""
+    for path in target.parent.glob(f"{glob.escape(target.stem)}.*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
