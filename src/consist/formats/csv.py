@@ -83,17 +83,18 @@ class CsvDriver(BaseDriver):
             with reading(self.name, existing_file(self.name, path), Error):
                 return sql.frame_of(relation)
 
-    def scan(
+    def scan(self, paths: Sequence[PathLike], *, filename: str | None = None) -> str:
+        """Return a call of ``read_csv``; files of one delimiter are told so."""
+        return self.scan_as(paths, {}, filename=filename)
+
+    def scan_as(
         self,
         paths: Sequence[PathLike],
+        types: Mapping[str, str],
         *,
         filename: str | None = None,
-        types: Mapping[str, str] | None = None,
     ) -> str:
-        """Return a call of ``read_csv``; files of one delimiter are told so.
-
-        ``types`` are DuckDB's, of columns that are not to be inferred; each must be there.
-        """
+        """Return a call of ``read_csv`` that is told DuckDB's types of columns that are there."""
         delimiters: set[str] = set()
         for file in (existing_file(self.name, path) for path in paths):
             with reading(self.name, file):

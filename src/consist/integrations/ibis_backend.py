@@ -57,7 +57,8 @@ class TrackerBackend(Backend):
         except duckdb.CatalogException as error:
             raise TableNotFound(table_name) from error
         read = self.compiler.type_mapper.from_string
-        return Schema({name: read(kind, nullable=True) for name, kind, *_ in found})
+        columns: Any = {name: read(kind, nullable=True) for name, kind, *_ in found}
+        return Schema(columns)
 
     def to_pyarrow_batches(self, expr: Any, /, **options: Any) -> Any:
         """Return a stream of batches; it holds the database until it is read or closed."""

@@ -219,7 +219,7 @@ def _cold_part(
     scan = reader.scan(files, filename=_FILE)
     there = sql.columns_of(connection, scan)
     if isinstance(reader, CsvDriver) and (types := _told_types(layout, there)):
-        scan = reader.scan(files, filename=_FILE, types=types)
+        scan = reader.scan_as(files, types, filename=_FILE)
         there = sql.columns_of(connection, scan)
     found = [
         (column, kind)

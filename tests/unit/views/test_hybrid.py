@@ -280,7 +280,7 @@ class Mode(enum.Enum):
 
 def test_models_of_every_kind_make_views(tracker: Tracker, tmp_path: Path) -> None:
     class Plain(SQLModel):
-        __tablename__ = "trips"
+        __tablename__ = "trips"  # pyright: ignore[reportAssignmentType]
         trip_id: int
         mode: Mode
 
