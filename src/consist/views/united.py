@@ -302,6 +302,12 @@ def _statement(connection: DuckDBPyConnection, parts: Sequence[Part], layout: La
     return " UNION ALL ".join(_part_sql(connection, part, columns, layout) for part in parts)
 
 
+def broken_sql(layout: Layout, why: str) -> str:
+    """Return a statement with the columns of a layout that fails when it is executed."""
+    columns = _empty({**layout.columns, **layout.of_members})
+    return f"SELECT {columns or '1 AS nothing'} WHERE CAST(error({literal(why)}) AS BOOLEAN)"
+
+
 def _empty(columns: Mapping[str, str]) -> str:
     return ", ".join(
         f"CAST(NULL AS {kind}) AS {identifier(name)}" for name, kind in columns.items()

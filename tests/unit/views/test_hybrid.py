@@ -151,6 +151,21 @@ def test_a_file_that_vanishes_is_passed_over_with_one_warning(
     assert ask(tracker, "SELECT sum(a) FROM v_trips") == [(1,)]
 
 
+def test_a_table_that_cannot_be_read_fails_its_view_and_nothing_else(
+    tracker: Tracker, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.parquet").write_bytes(b"no table at all")
+    log(tracker, "bad", tmp_path / "bad.parquet")
+    tracker.create_view("v_trips", "trips")
+    for question in ("SELECT count(*) FROM v_trips", "SELECT * FROM v_trips"):
+        with pytest.raises(Exception, match=r"v_trips cannot be read: .*bad\.parquet"):
+            ask(tracker, question)
+    assert ask(tracker, "SELECT id FROM run") == [("bad",)]
+    tracker.close()
+    with duckdb.connect(str(tracker.db_path), read_only=True) as connection:
+        assert connection.sql("SELECT id FROM run").fetchall() == [("bad",)]
+
+
 def test_the_view_in_the_file_survives_files_that_vanish(tracker: Tracker, tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{n}.parquet", a=[n]) for n in range(2)]
     for n, path in enumerate(paths):
