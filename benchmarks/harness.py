@@ -49,6 +49,7 @@ class Sizes:
     fresh: int = 9
     hits_in_memory: int = 20_000
     ingested_rows: int = 1_000_000
+    viewed_runs: int = 200
     points: int = 1_000
     sweep_rounds: int = 3
 
@@ -83,6 +84,7 @@ SMOKE = Sizes(
     fresh=1,
     hits_in_memory=20,
     ingested_rows=1_000,
+    viewed_runs=2,
     points=5,
     sweep_rounds=1,
 )

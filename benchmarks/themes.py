@@ -18,6 +18,7 @@ from benchmarks import (
     processes,
     questions,
     sweeps,
+    views,
 )
 from benchmarks.harness import Figure, Sizes
 
@@ -41,4 +42,5 @@ THEMES: Mapping[str, Theme] = {
     "materialize": copies.materialize,
     "memory": hits.memory,
     "ingest": ingesting.ingest,
+    "views": views.views,
 }

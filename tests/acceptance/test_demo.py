@@ -7,7 +7,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from sqlmodel import SQLModel, func, select
 
 import consist
 from examples.bay_area.questions import results_question
@@ -92,6 +94,37 @@ def test_one_question_answers_across_scenarios_and_years(passes: Path) -> None:
         by_car = {(row.scenario, row.year): row.by_car for row in rows}
         for year in YEARS:
             assert by_car["parking_reform", year] < by_car["baseline", year]
+
+
+class DistrictSummary(SQLModel):
+    """Columns of ``district_summary`` that are compared."""
+
+    district: str
+    trips: int
+    car_trips: int
+    miles_driven: float
+
+
+def test_summaries_through_a_view_are_those_of_the_files(passes: Path) -> None:
+    # VIEW-003 VIEW-006
+    with open_tracker(passes) as tracker:
+        view = tracker.view(DistrictSummary, key="district_summary")
+        keys = (view.consist_scenario_id, view.consist_year, view.district)
+        sums = (func.sum(view.trips), func.sum(view.car_trips), func.sum(view.miles_driven))
+        found = {tuple(row[:3]): tuple(row[3:]) for row in tracker.run_query(
+            select(*keys, *sums).group_by(*keys)
+        )}  # fmt: skip
+        frames = [
+            pd.read_parquet(output.path).assign(scenario=scenario, year=step.year)
+            for scenario in ("baseline", "parking_reform")
+            for step in tracker.find_runs(parent_id=scenario, model="district_summary")
+            for output in [tracker.get_run_outputs(step.id)["district_summary"]]
+        ]
+    by = pd.concat(frames).groupby(["scenario", "year", "district"])
+    wanted = by[["trips", "car_trips", "miles_driven"]].sum()
+    assert found.keys() == set(wanted.index)
+    for place, values in found.items():
+        assert values == pytest.approx(tuple(wanted.loc[place]))
 
 
 def test_the_lineage_reaches_the_raw_data(passes: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -144,7 +144,7 @@ def test_what_the_same_run_wrote_around_an_output_is_no_news(indexed: Store) -> 
 
 def test_a_question_sees_what_was_acknowledged(indexed: Store) -> None:
     seen: list[bool] = []
-    indexed.furnish(lambda connection: seen.append(len(str(connection)) > 0))
+    indexed.furnish(lambda connection, _: seen.append(len(str(connection)) > 0))
     indexed.append(document("a"))
     with indexed.ask() as connection:
         assert connection.execute("SELECT id FROM run").fetchall() == [("a",)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from consist.errors import UsageError, a_kind
@@ -85,6 +85,16 @@ class CsvDriver(BaseDriver):
 
     def scan(self, paths: Sequence[PathLike], *, filename: str | None = None) -> str:
         """Return a call of ``read_csv``; files of one delimiter are told so."""
+        return self.scan_as(paths, {}, filename=filename)
+
+    def scan_as(
+        self,
+        paths: Sequence[PathLike],
+        types: Mapping[str, str],
+        *,
+        filename: str | None = None,
+    ) -> str:
+        """Return a call of ``read_csv`` that is told DuckDB's types of columns that are there."""
         delimiters: set[str] = set()
         for file in (existing_file(self.name, path) for path in paths):
             with reading(self.name, file):
@@ -94,6 +104,9 @@ class CsvDriver(BaseDriver):
             arguments["delim"] = sql.literal(delimiters.pop())
         if filename is not None:
             arguments["filename"] = sql.literal(filename)
+        if types:
+            each = (f"{sql.literal(name)}: {sql.literal(kind)}" for name, kind in types.items())
+            arguments["types"] = f"{{{', '.join(each)}}}"
         return self._table(paths, arguments)
 
     def scan_text(self, path: PathLike) -> str:

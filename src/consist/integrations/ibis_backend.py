@@ -6,8 +6,13 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pyarrow as pa
+from ibis import Schema
 from ibis.backends.duckdb import Backend
+from ibis.common.exceptions import TableNotFound
+
+from consist.formats.sql import identifier
 
 if TYPE_CHECKING:
     from consist.workspace import Workspace
@@ -41,6 +46,19 @@ class TrackerBackend(Backend):
             " WHERE table_catalog = 'memory' AND table_schema = 'main' ORDER BY ALL"
         ).fetchall()
         return self._filter_with_like([name for (name,) in found], like)
+
+    def get_schema(
+        self, table_name: str, *, catalog: str | None = None, database: str | None = None
+    ) -> Any:
+        """Return columns and their types."""
+        path = (name for name in (catalog, database, table_name) if name is not None)
+        try:
+            found = self.con.execute(f"DESCRIBE {'.'.join(map(identifier, path))}").fetchall()
+        except duckdb.CatalogException as error:
+            raise TableNotFound(table_name) from error
+        read = self.compiler.type_mapper.from_string
+        columns: Any = {name: read(kind, nullable=True) for name, kind, *_ in found}
+        return Schema(columns)
 
     def to_pyarrow_batches(self, expr: Any, /, **options: Any) -> Any:
         """Return a stream of batches; it holds the database until it is read or closed."""

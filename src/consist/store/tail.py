@@ -58,7 +58,7 @@ class Tail:
     def __init__(self, path: str, folder: JournalFolder) -> None:
         self.path, self.folder = path, folder
         self._lock = threading.Lock()
-        self._epoch = -1
+        self._epoch: int = -1
         self._stored: dict[str, str] | None = None
         self._store_id: str | None = None
         self._positions: dict[str, int] = {}

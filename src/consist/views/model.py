@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Optional, cast
 
 from sqlalchemy import Column, Integer, MetaData, String, Table, TypeDecorator
 from sqlalchemy.exc import CompileError
@@ -15,6 +15,8 @@ from consist.errors import UsageError, WrongType, a_kind, hint
 from consist.views.united import SYSTEM_COLUMNS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy.types import TypeEngine
 
 
@@ -37,7 +39,7 @@ def check_model(model: object) -> type[SQLModel]:
 
 def table_name_of(model: type[SQLModel]) -> str:
     """Return ``__tablename__``, which SQLModel derives from the name of the class."""
-    return str(model.__tablename__)
+    return str(cast("object", model.__tablename__))
 
 
 def columns_of(model: type[SQLModel]) -> dict[str, tuple[str, TypeEngine[Any]]]:
@@ -45,12 +47,13 @@ def columns_of(model: type[SQLModel]) -> dict[str, tuple[str, TypeEngine[Any]]]:
 
     A model needs no table for it; fields that SQLModel cannot give a column are an error.
     """
-    from sqlmodel.main import get_column_from_field
+    from sqlmodel import main
 
+    column_of = cast("Callable[[Any], Column[Any]]", main.get_column_from_field)
     found: dict[str, tuple[str, TypeEngine[Any]]] = {}
     for name, info in model.model_fields.items():
         try:
-            column = cast("Any", get_column_from_field)(info)
+            column = column_of(info)
         except (ValueError, TypeError) as error:
             problem = UsageError(f"field {name!r} of {model.__name__} has no column type: {error}")
             raise hint(problem, "give it one with Field(sa_type=...)") from error
@@ -123,11 +126,13 @@ def view_class(model: type[SQLModel], view_name: str) -> type[Any]:
     It has the attributes of the model and the five system columns. Its table is in a metadata
     collection of its own, so that nobody creates it, and every row is an object of its own.
     """
-    fields = {
-        name: (info.annotation | None if info.annotation is not None else Any, None)  # pyright: ignore[reportOptionalOperand]
+    fields: dict[str, tuple[Any, None]] = {
+        name: (Optional[cast("Any", info.annotation)], None)  # noqa: UP045 - of any annotation
         for name, info in model.model_fields.items()
     }
-    system = {name: (kind | None, None) for name, (kind, _) in _SYSTEM.items()}
+    system: dict[str, tuple[Any, None]] = {
+        name: (kind | None, None) for name, (kind, _) in _SYSTEM.items()
+    }
     columns = columns_of(model)
     mapped: dict[str, Any] = {
         name: Column(column, _mapped_type(kind), key=name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -57,7 +58,7 @@ def stamp_of(path: str) -> Stamp:
     except OSError:
         return ()
     own = (status.st_mtime_ns, status.st_size, status.st_ino)
-    if not os.path.isdir(path):  # noqa: PTH112
+    if not stat.S_ISDIR(status.st_mode):
         return own
     return (*own, *((name, *stamp_of(name)) for name in _files_in(path)))
 

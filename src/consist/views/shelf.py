@@ -8,10 +8,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from consist.errors import FileGone, UsageError, hint
+from consist.errors import ConsistError, FileGone, UsageError, hint
 from consist.views.members import EVERY_RUN, Member, RunFilter, Selector, active_ids, find_members
 from consist.views.places import stamp_of
-from consist.views.united import Layout, Missing, Mode, cold_places, failing_sql, united_sql
+from consist.views.united import (
+    Layout,
+    Missing,
+    Mode,
+    broken_sql,
+    cold_places,
+    failing_sql,
+    united_sql,
+)
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -177,27 +185,40 @@ class Shelf:
     ) -> None:
         ws, key = self._ws, view.name.lower()
         members, layout = view.shown(ws, connection)
-        problem: FileGone | None = None
-        missing: Missing = view.missing_files
-        try:
-            text = united_sql(
-                ws, connection, members, layout,
-                mode=view.mode, missing_files=missing, name=view.name,
-            )  # fmt: skip
-        except FileGone as error:
-            # Only who asks this view is to be told, not every question to the tracker.
-            problem = error
-            text = united_sql(
-                ws, connection, members, layout,
-                mode=view.mode, missing_files="skip_silent", name=view.name,
-            )  # fmt: skip
-            text = failing_sql(connection, text, str(error))
+        text, problem = _statement(ws, connection, view, members, layout)
         self._count += 1
         mark = f"consist {id(self):x} {self._count}"
         connection.execute(f'CREATE OR REPLACE VIEW memory.main."{view.name}" AS {text}')
         connection.execute(f"""COMMENT ON VIEW memory.main."{view.name}" IS '{mark}'""")
         files = cold_places(ws, members)
         self._made[key] = _Standing(members, recorded, files, mark, problem)
+
+
+def _statement(
+    ws: Workspace,
+    connection: DuckDBPyConnection,
+    view: View,
+    members: list[Member],
+    layout: Layout,
+) -> tuple[str, FileGone | None]:
+    """Return what a view is made of, and what is missing of it where it may not be.
+
+    A view that cannot be made says why to whoever asks it; other questions go on.
+    """
+    import duckdb
+
+    def made(missing: Missing) -> str:
+        return united_sql(
+            ws, connection, members, layout,
+            mode=view.mode, missing_files=missing, name=view.name,
+        )  # fmt: skip
+
+    try:
+        return made(view.missing_files), None
+    except FileGone as error:
+        return failing_sql(connection, made("skip_silent"), str(error)), error
+    except (duckdb.Error, ConsistError, OSError) as error:
+        return broken_sql(layout, f"view {view.name} cannot be read: {error}"), None
 
 
 def _marks(connection: DuckDBPyConnection) -> dict[str, str]:

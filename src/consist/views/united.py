@@ -15,6 +15,7 @@ import msgspec
 
 from consist.errors import FileGone
 from consist.formats import sql
+from consist.formats.csv import CsvDriver
 from consist.store.database import ALIAS
 from consist.store.global_tables import SCHEMA, TEXT, common_type, identifier, literal
 from consist.views.members import Member
@@ -136,7 +137,7 @@ def united_sql(
     parts = [_hot_part(schema, table, stored[table], mine, layout) for table, mine in hot.items()]
     groups = _cold_groups(ws, cold, layout, missing_files, name)
     parts += [
-        _cold_part(ws, connection, driver, rows, keys, links)
+        _cold_part(ws, connection, driver, rows, keys, layout, links)
         for (driver, keys), rows in groups.items()
     ]
     return _statement(connection, parts, layout)
@@ -210,13 +211,19 @@ def _cold_part(
     driver: str,
     rows: list[dict[str, Any]],
     keys: tuple[str, ...],
+    layout: Layout,
     links: Links | None,
 ) -> Part:
     files = list(dict.fromkeys(str(row[_FILE]) for row in rows))
-    scan = ws.formats.driver(driver).scan(files, filename=_FILE)
+    reader = ws.formats.driver(driver)
+    scan = reader.scan(files, filename=_FILE)
+    there = sql.columns_of(connection, scan)
+    if isinstance(reader, CsvDriver) and (types := _told_types(layout, there)):
+        scan = reader.scan_as(files, types, filename=_FILE)
+        there = sql.columns_of(connection, scan)
     found = [
         (column, kind)
-        for column, kind in sql.columns_of(connection, scan).items()
+        for column, kind in there.items()
         if column != _FILE and column.lower() not in SYSTEM_COLUMNS
     ]
     types = partition_types(keys, rows)
@@ -228,6 +235,19 @@ def _cold_part(
         scan = scan.replace(sql.file_list(driver, files), pattern)
         rows = [row | {_FILE: linked[row[_FILE]]} for row in rows]
     return Part(scan, columns, _FILE, "file", rows, types)
+
+
+_TOLD = ("VARCHAR", "DOUBLE", "FLOAT", "REAL", "DATE", "TIMESTAMP", "TIME", "BOOLEAN", "DECIMAL")
+
+
+def _told_types(layout: Layout, there: Mapping[str, str]) -> dict[str, str]:
+    """Return the model's types of the columns of a text file, which are not to be guessed.
+
+    Whole numbers are: told to read 3.7 as one, DuckDB would round it.
+    """
+    kinds = {name.lower(): kind for name, kind in layout.columns.items()}
+    told = {column: kinds.get(column.lower(), "") for column in there}
+    return {column: kind for column, kind in told.items() if kind.startswith(_TOLD)}
 
 
 def cold_places(ws: Workspace, members: Iterable[Member]) -> dict[str, Stamp]:
@@ -280,6 +300,12 @@ def _statement(connection: DuckDBPyConnection, parts: Sequence[Part], layout: La
     if not parts:
         return f"SELECT {_empty({**columns, **layout.of_members})} WHERE false"
     return " UNION ALL ".join(_part_sql(connection, part, columns, layout) for part in parts)
+
+
+def broken_sql(layout: Layout, why: str) -> str:
+    """Return a statement with the columns of a layout that fails when it is executed."""
+    columns = _empty({**layout.columns, **layout.of_members})
+    return f"SELECT {columns or '1 AS nothing'} WHERE CAST(error({literal(why)}) AS BOOLEAN)"
 
 
 def _empty(columns: Mapping[str, str]) -> str:
