@@ -280,7 +280,7 @@ def test_artifacts_are_chosen(world: World, asked: dict[str, Any], expected: lis
     assert world.grouped(schema=LinkStats, **asked) == sorted(expected)
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.fixed_dictionaries(
         {},
