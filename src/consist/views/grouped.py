@@ -60,11 +60,14 @@ class GroupedView(View):
         Keys of facets by the names of their columns.
     namespace : str or None
         Where facets are looked for first.
+    asked : Asked
+        What it was made of.
     """
 
     meant: Columns = field(default_factory=Columns)
     facets: Mapping[str, str] = field(default_factory=dict[str, str])
     namespace: str | None = None
+    asked: Asked | None = None
 
     def shown(
         self,
@@ -109,6 +112,7 @@ def grouped_view(ws: Workspace, asked: Asked) -> GroupedView:
         meant=Columns(asked.schema_id, tuple(columns), compatible),
         facets=facet_columns(given.texts("attach_facets", asked.attach_facets)),
         namespace=namespace,
+        asked=asked,
     )
 
 
