@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from consist.errors import UsageError, WrongType, a_kind, hint
+from consist.errors import NotRecorded, UsageError, WrongType, a_kind, hint
 from consist.query import arguments as given
 from consist.types import check_option
 from consist.views.attached import attached, facet_columns
@@ -248,6 +248,36 @@ def create_grouped_view(
             _check_new(ws, connection, view.name)
     shelf_of(ws).put_now(view)
     return view_name
+
+
+def schema_of_artifact(ws: Workspace, artifact: object) -> str:
+    """Return the id of the schema that was seen on an artifact last.
+
+    Raises
+    ------
+    NotRecorded
+        If there is no such artifact.
+    UsageError
+        If no schema was seen on it.
+    """
+    artifact_id = given.artifact_id(artifact)
+    with ws.store.ask() as connection:
+        found = connection.execute(_SEEN_LAST, [artifact_id]).fetchone()
+    if found is None:
+        raise NotRecorded(artifact_id)
+    if found[0] is None:
+        problem = UsageError(f"no schema was seen on artifact {artifact_id}")
+        raise hint(
+            problem, "log it with profile_file_schema=True, or `consist schema capture-file`"
+        )
+    return str(found[0])
+
+
+_SEEN_LAST = """
+SELECT coalesce(json_extract_string(a.meta, '/schema_id'), o.schema_id)
+FROM artifact a LEFT JOIN artifact_schema_observation o ON o.artifact_id = a.id
+WHERE a.id = ? ORDER BY o.observed_at DESC LIMIT 1
+"""
 
 
 def _schema_id(schema_id: object, schema: object) -> str | None:
