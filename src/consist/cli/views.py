@@ -39,8 +39,8 @@ class Mode(StrEnum):
 class IfExists(StrEnum):
     """What happens to a view of the same name."""
 
-    replace = "replace"
-    error = "error"
+    replaced = "replace"
+    refused = "error"
 
 
 class MissingFiles(StrEnum):
@@ -96,7 +96,7 @@ def create(
     ] = Mode.hybrid,
     if_exists: Annotated[
         IfExists, typer.Option(help="What happens to a view of this name.")
-    ] = IfExists.replace,
+    ] = IfExists.replaced,
     missing_files: Annotated[
         MissingFiles, typer.Option(help="What happens where a file is gone.")
     ] = MissingFiles.warn,
