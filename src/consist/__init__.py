@@ -15,9 +15,9 @@ _HOMES = {
         "annotate cached_artifacts cached_output capture_outputs compare current_consist"
         " current_run current_tracker db_session explain find_latest_run find_matching_run"
         " find_matching_runs find_run find_runs get_artifact get_run history ibis_connection"
-        " ibis_view ingest invalidate load load_df load_relation log_artifact log_artifacts"
-        " log_dataframe log_input log_meta"
-        " log_output output_dir output_path register_artifact_facet_parser register_views"
+        " ibis_grouped_view ibis_view ingest invalidate load load_df load_relation log_artifact"
+        " log_artifacts log_dataframe log_input log_meta log_output"
+        " output_dir output_path register_artifact_facet_parser register_views"
         " run run_query run_set scenario set_current_tracker"
         " start_run trace use_tracker view"
     ),
@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from consist.api import get_run as get_run
     from consist.api import history as history
     from consist.api import ibis_connection as ibis_connection
+    from consist.api import ibis_grouped_view as ibis_grouped_view
     from consist.api import ibis_view as ibis_view
     from consist.api import ingest as ingest
     from consist.api import invalidate as invalidate

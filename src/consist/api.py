@@ -33,6 +33,8 @@ from consist.workflow import scenario as _scenario
 from consist.workspace import Workspace
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from ibis.backends.duckdb import Backend
     from ibis.expr.types import Table
     from sqlmodel import SQLModel
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from consist.hot import ingest as hot
     from consist.integrations import ibis as ibis_
     from consist.maintenance import changes
+    from consist.models.artifact import Artifact
     from consist.models.result import RunResult
     from consist.models.run import ConsistRecord, Run
     from consist.query import artifacts as find_artifacts_
@@ -335,6 +338,22 @@ register_views = on_current(hybrid.register_views)
 def ibis_connection(tracker: Tracker | None = None) -> Backend:
     """Return an Ibis connection to all that a tracker remembers; by default the one in reach."""
     return ibis_.ibis_connection(_reach(tracker, "ibis_connection"))
+
+
+def ibis_grouped_view(
+    tracker: Tracker | None = None,
+    *,
+    view_name: str,
+    artifact_id: Artifact | UUID | str | None = None,
+    **selection: Any,
+) -> Table:
+    """Return an Ibis table over artifacts of a schema; see ``consist.integrations.ibis``."""
+    return ibis_.ibis_grouped_view(
+        _reach(tracker, "ibis_grouped_view"),
+        view_name=view_name,
+        artifact_id=artifact_id,
+        **selection,
+    )
 
 
 def ibis_view(

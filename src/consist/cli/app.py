@@ -28,6 +28,7 @@ from consist.cli.database import db
 from consist.cli.render import clean
 from consist.cli.schema import schema
 from consist.cli.sections import Sections
+from consist.cli.views import views
 from consist.errors import ConsistError
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
@@ -75,6 +76,7 @@ app.command()(care.gc)
 db.command()(changes.fix_status)
 app.add_typer(db)
 app.add_typer(schema)
+app.add_typer(views)
 app.command()(shell.shell)
 
 

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 SECTIONS = {
     "Runs": ("runs", "show", "explain", "search", "summary", "compare", "annotate", "invalidate"),
     "Scenarios": ("scenarios", "scenario"),
-    "Artifacts": ("artifacts", "lineage", "preview", "schema", "validate", "verify", "gc"),
+    "Artifacts": ("artifacts", "lineage", "preview", "schema", "views", "validate", "verify", "gc"),
     "Work": ("run-point", "shell"),
     "Database": ("db",),
 }

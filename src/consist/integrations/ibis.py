@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 from consist.errors import MissingExtra, UsageError, hint
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from ibis.backends.duckdb import Backend
     from ibis.expr.types import Table
     from sqlmodel import SQLModel
 
+    from consist.models.artifact import Artifact
     from consist.workspace import Workspace
 
-__all__ = ["ibis_connection", "ibis_view"]
+__all__ = ["ibis_connection", "ibis_grouped_view", "ibis_view"]
 
 
 def ibis_connection(tracker: Workspace) -> Backend:
@@ -88,6 +91,57 @@ def ibis_view(
     if key is None:
         raise hint(UsageError("ibis_view was given neither model nor key"), "pass one of them")
     return connection.table(plain_view(tracker, key))
+
+
+def ibis_grouped_view(
+    tracker: Workspace,
+    *,
+    view_name: str,
+    artifact_id: Artifact | UUID | str | None = None,
+    **selection: Any,
+) -> Table:
+    """Return an Ibis table over all artifacts of a schema, whatever their keys.
+
+    Parameters
+    ----------
+    tracker : Tracker
+        For ``consist.ibis_grouped_view``, by default the one in reach.
+    view_name : str
+        Name of the view in SQL.
+    artifact_id : Artifact, UUID or str, optional
+        A sample: an artifact, or its id, whose schema is meant. ``schema_id=`` or ``schema=``
+        name it otherwise.
+    **selection : Any
+        Everything else that ``tracker.create_grouped_view`` takes, such as ``namespace``,
+        ``params`` and ``attach_facets``.
+
+    Raises
+    ------
+    ImportError
+        Without the extra ``ibis``.
+    RuntimeError
+        Without a database.
+    KeyError
+        If there is no such artifact.
+    ValueError
+        If no schema was seen on it, or as ``tracker.create_grouped_view`` raises.
+
+    Examples
+    --------
+    >>> links = consist.ibis_grouped_view(  # doctest: +SKIP
+    ...     tracker, view_name="v_links", artifact_id=sample, params=["iteration>=1"]
+    ... )
+    >>> links.group_by("consist_year").agg(volume=links.volume.sum()).execute()  # doctest: +SKIP
+    """
+    from consist.views.grouped import create_grouped_view, schema_of_artifact
+
+    connection = ibis_connection(tracker)
+    if artifact_id is not None:
+        if others := {"schema_id", "schema"} & selection.keys():
+            problem = UsageError(f"ibis_grouped_view got artifact_id and {min(others)}")
+            raise hint(problem, "pass one of artifact_id, schema_id and schema")
+        selection["schema_id"] = schema_of_artifact(tracker, artifact_id)
+    return connection.table(create_grouped_view(tracker, view_name, **selection))
 
 
 def _over(ws: Workspace) -> Any:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from consist.errors import UsageError, WrongType, a_kind, hint
+import msgspec
+
+from consist.errors import NotRecorded, UsageError, WrongType, a_kind, hint
 from consist.query import arguments as given
 from consist.types import check_option
 from consist.views.attached import attached, facet_columns
-from consist.views.members import Member, RunFilter, Selector, find_members
+from consist.views.members import EVERY_RUN, Member, RunFilter, Selector, find_members
 from consist.views.selection import Columns, of_columns, of_drivers, of_params
 from consist.views.shelf import View, check_name, shelf_of
 from consist.views.united import SYSTEM_COLUMNS, Layout
@@ -26,6 +28,26 @@ IF_EXISTS = ("replace", "error")
 MISSING_FILES = ("warn", "error", "skip_silent")
 
 
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a grouped view was asked to be, as plain values; see :func:`create_grouped_view`.
+
+    ``columns`` are names and DuckDB types of the model's columns.
+    """
+
+    name: str
+    schema_id: Any = None
+    columns: dict[str, str] | None = None
+    schema_compatible: Any = False
+    namespace: Any = None
+    params: Any = None
+    drivers: Any = None
+    attach_facets: Any = None
+    include_system_columns: Any = True
+    mode: Any = "hybrid"
+    missing_files: Any = "warn"
+    runs: RunFilter = EVERY_RUN
+
+
 @dataclass(frozen=True)
 class GroupedView(View):
     """A view whose artifacts are chosen anew by each question, and that shows facets of them.
@@ -38,11 +60,14 @@ class GroupedView(View):
         Keys of facets by the names of their columns.
     namespace : str or None
         Where facets are looked for first.
+    asked : Asked
+        What it was made of.
     """
 
     meant: Columns = field(default_factory=Columns)
     facets: Mapping[str, str] = field(default_factory=dict[str, str])
     namespace: str | None = None
+    asked: Asked | None = None
 
     def shown(
         self,
@@ -55,9 +80,53 @@ class GroupedView(View):
         selector = of_columns(connection, self.meant) & self.selector
         found = find_members(ws, connection, selector, self.runs, active=active)
         members, kinds = attached(connection, found, self.facets, self.namespace)
-        # System columns last, as in every view.
-        layout = Layout(self.layout.columns, kinds, self.layout.system)
-        return members, layout
+        return members, replace(self.layout, attached=kinds)
+
+
+def grouped_view(ws: Workspace, asked: Asked) -> GroupedView:
+    """Return the view that is asked for.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If something of it cannot be.
+    """
+    check_option("mode", asked.mode, MODES)
+    check_option("missing_files", asked.missing_files, MISSING_FILES)
+    columns = asked.columns or {}
+    compatible = _truth("schema_compatible", asked.schema_compatible)
+    namespace = given.text("namespace", asked.namespace)
+    chosen = Selector("true")
+    if asked.drivers is not None:
+        chosen &= of_drivers(ws, given.texts("drivers", asked.drivers))
+    meeting = None if asked.params is None else of_params(asked.params, namespace)
+    return GroupedView(
+        asked.name,
+        chosen if meeting is None else chosen & meeting,
+        runs=_checked(asked.runs),
+        layout=Layout(
+            columns, system=_truth("include_system_columns", asked.include_system_columns)
+        ),
+        mode=asked.mode,
+        missing_files=asked.missing_files,
+        meant=Columns(asked.schema_id, tuple(columns), compatible),
+        facets=facet_columns(given.texts("attach_facets", asked.attach_facets)),
+        namespace=namespace,
+        asked=asked,
+    )
+
+
+def _checked(runs: RunFilter) -> RunFilter:
+    for name in ("run_id", "parent_run_id", "model", "status"):
+        given.text(name, getattr(runs, name))
+    numbers = {name: given.whole(name, getattr(runs, name)) for name in ("year", "iteration")}
+    return replace(runs, **numbers)
+
+
+def _truth(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise WrongType(f"{name}={value!r} is {a_kind(value)}, not a bool")
+    return value
 
 
 def create_grouped_view(
@@ -157,51 +226,70 @@ def create_grouped_view(
     ... )
     """
     ws.check_database("create_grouped_view")
-    check_option("mode", mode, MODES)
     check_option("if_exists", if_exists, IF_EXISTS)
-    check_option("missing_files", missing_files, MISSING_FILES)
-    meant, columns = _selector(schema_id, schema, compatible=_truth(schema_compatible))
-    view = GroupedView(
-        check_name(view_name),
-        _artifacts(ws, given.text("namespace", namespace), params, drivers),
-        runs=RunFilter(
-            run_id=given.text("run_id", run_id),
-            parent_run_id=given.text("parent_run_id", parent_run_id),
-            model=given.text("model", model),
-            status=given.text("status", status),
-            year=given.whole("year", year),
-            iteration=given.whole("iteration", iteration),
-        ),
-        layout=Layout(columns, system=_truth(include_system_columns)),
-        mode=cast("Any", mode),
-        missing_files=cast("Any", missing_files),
-        meant=meant,
-        facets=facet_columns(given.texts("attach_facets", attach_facets)),
+    asked = Asked(
+        name=check_name(view_name),
+        schema_id=_schema_id(schema_id, schema),
+        columns=None if schema is None else _columns_of(schema),
+        schema_compatible=schema_compatible,
         namespace=namespace,
+        params=params if params is None or isinstance(params, str) else [*params],
+        drivers=drivers,
+        attach_facets=attach_facets,
+        include_system_columns=include_system_columns,
+        mode=mode,
+        missing_files=missing_files,
+        runs=RunFilter(run_id, parent_run_id, model, status, year, iteration),
     )
+    view = grouped_view(ws, asked)
     with ws.store.ask() as connection:
-        meant.check_recorded(connection)
+        view.meant.check_recorded(connection)
         if if_exists == "error":
             _check_new(ws, connection, view.name)
     shelf_of(ws).put_now(view)
     return view_name
 
 
-def _selector(
-    schema_id: object, schema: object, *, compatible: bool
-) -> tuple[Columns, dict[str, str]]:
-    """Return the layouts that are meant, and the columns that come first."""
+def schema_of_artifact(ws: Workspace, artifact: object) -> str:
+    """Return the id of the schema that was seen on an artifact last.
+
+    Raises
+    ------
+    NotRecorded
+        If there is no such artifact.
+    UsageError
+        If no schema was seen on it.
+    """
+    artifact_id = given.artifact_id(artifact)
+    with ws.store.ask() as connection:
+        found = connection.execute(_SEEN_LAST, [artifact_id]).fetchone()
+    if found is None:
+        raise NotRecorded(artifact_id)
+    if found[0] is None:
+        problem = UsageError(f"no schema was seen on artifact {artifact_id}")
+        raise hint(
+            problem, "log it with profile_file_schema=True, or `consist schema capture-file`"
+        )
+    return str(found[0])
+
+
+_SEEN_LAST = """
+SELECT coalesce(json_extract_string(a.meta, '/schema_id'), o.schema_id)
+FROM artifact a LEFT JOIN artifact_schema_observation o ON o.artifact_id = a.id
+WHERE a.id = ? ORDER BY o.observed_at DESC LIMIT 1
+"""
+
+
+def _schema_id(schema_id: object, schema: object) -> str | None:
+    """Return the id of the schema, nothing with a model."""
     if (schema_id is None) == (schema is None):
         which = "neither schema_id nor schema" if schema is None else "both schema_id and schema"
         problem = UsageError(f"create_grouped_view got {which}")
         raise hint(problem, "pass one of them; meta['schema_id'] of an artifact has its id")
-    if schema is None:
-        if not isinstance(schema_id, str) or not schema_id.strip():
-            problem = UsageError(f"schema_id={schema_id!r} is no id of a schema")
-            raise hint(problem, "meta['schema_id'] of an artifact has it")
-        return Columns(schema_id, compatible=compatible), {}
-    columns = _columns_of(schema)
-    return Columns(fields=tuple(columns), compatible=compatible), columns
+    if schema is None and not (isinstance(schema_id, str) and schema_id.strip()):
+        problem = UsageError(f"schema_id={schema_id!r} is no id of a schema")
+        raise hint(problem, "meta['schema_id'] of an artifact has it")
+    return cast("str | None", schema_id)
 
 
 def _columns_of(schema: object) -> dict[str, str]:
@@ -217,20 +305,6 @@ def _columns_of(schema: object) -> dict[str, str]:
         problem = UsageError(f"schema={said} is no SQLModel class with fields")
         raise hint(problem, "pass a class, such as class LinkStats(SQLModel): link: int")
     return {each.name: each.type for each in found.fields if each.name not in SYSTEM_COLUMNS}
-
-
-def _artifacts(ws: Workspace, namespace: str | None, params: object, drivers: object) -> Selector:
-    chosen = Selector("true")
-    if drivers is not None:
-        chosen &= of_drivers(ws, given.texts("drivers", drivers))
-    meeting = None if params is None else of_params(params, namespace)
-    return chosen if meeting is None else chosen & meeting
-
-
-def _truth(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise WrongType(f"{value!r} is {a_kind(value)}, not a bool")
-    return value
 
 
 def _check_new(ws: Workspace, connection: DuckDBPyConnection, name: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from consist.artifacts.keys import check_key
 from consist.artifacts.verify import changed, gone, is_guess, overwriter, standing, warn_of_guess
-from consist.errors import ConsistError, MissingExtra, UsageError, hint, some_of
+from consist.errors import ConsistError, MissingExtra, Untrusted, UsageError, hint, some_of
 from consist.progress import counting
 from consist.query import arguments as given
 from consist.views.members import (
@@ -177,7 +177,13 @@ def _opened(ws: Workspace, key: str, members: Sequence[Member]) -> list[tuple[Me
 def _open(ws: Workspace, member: Member) -> Dataset | ConsistError:
     """Return the arrays of a member, or why they cannot stand for its run."""
     record = member.record
-    there = standing(ws, record)
+    try:
+        there = standing(ws, record)
+    except Untrusted as error:  # in a folder that only somebody else's database names
+        logger.warning(
+            "[Consist] load_matrix(%r) passes over run %r: %s", record.key, member.run_id, error
+        )
+        return error
     if there.state == "gone":
         logger.warning(
             "[Consist] load_matrix(%r) passes over run %r: there is no %s",

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from consist.errors import ConsistError
+from consist.errors import ConsistError, StoreError, StoreLocked, UsageError
 from consist.store.database import ALIAS
+from consist.views.grouped import Asked, GroupedView, grouped_view
 from consist.views.links import Links
 from consist.views.members import RunFilter, of_key
-from consist.views.shelf import Shelf, View
+from consist.views.shelf import Shelf, View, check_name, shelf_of
 from consist.views.united import Layout, identifier, literal, united_sql
 
 if TYPE_CHECKING:
@@ -35,13 +36,14 @@ _TYPE = re.compile(r"[A-Za-z0-9_ ,()]{1,100}")
 
 
 class Told(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the comment of a view in the database tells."""
+    """What the comment of a view in the database tells; ``asked`` of a grouped one."""
 
     digest: str
     key: str | None = None
     model: str | None = None
     columns: dict[str, str] = {}
     runs: dict[str, str | int | None] = {}
+    asked: Asked | None = None
 
 
 def told_views(connection: DuckDBPyConnection) -> dict[str, Told]:
@@ -58,11 +60,17 @@ def told_views(connection: DuckDBPyConnection) -> dict[str, Told]:
     return views
 
 
-def view_told(name: str, told: Told) -> View | None:
-    """Return the view that a comment describes; only a key can be told, since it is harmless."""
-    if told.key is None or not all(_TYPE.fullmatch(kind) for kind in told.columns.values()):
+def view_told(ws: Workspace, name: str, told: Told) -> View | None:
+    """Return the view that a comment describes; it tells values and never SQL, hence no harm."""
+    columns = told.columns if told.asked is None else told.asked.columns or {}
+    if not all(_TYPE.fullmatch(kind) for kind in columns.values()):
         return None
     try:
+        check_name(name)
+        if told.asked is not None:
+            return grouped_view(ws, msgspec.structs.replace(told.asked, name=name))
+        if told.key is None:
+            return None
         runs = RunFilter(**told.runs)  # pyright: ignore[reportArgumentType]
         selector = of_key(told.key)
     except (TypeError, ConsistError):
@@ -91,7 +99,7 @@ def publish(ws: Workspace, connection: DuckDBPyConnection, shelf: Shelf | None) 
     with connection.cursor() as cursor:
         cursor.execute(f"USE {ALIAS}.main")
         there = told_views(cursor)
-        wanted = {name: view_told(name, told) for name, told in there.items()}
+        wanted = {name: view_told(ws, name, told) for name, told in there.items()}
         wanted |= {view.name: view for view in (shelf.views() if shelf else ())}
         for name, view in wanted.items():
             if view is None:
@@ -102,6 +110,27 @@ def publish(ws: Workspace, connection: DuckDBPyConnection, shelf: Shelf | None) 
                 logger.warning("[Consist] view %s in the database stays as it was: %s", name, error)
 
 
+def keep_now(ws: Workspace, name: str) -> View:
+    """Write a view of this tracker into the database before returning; return the view.
+
+    Raises
+    ------
+    StoreError
+        If somebody else holds the database, or it cannot have the view.
+    """
+    view = shelf_of(ws).get(name)
+    if view is None:
+        raise UsageError(f"there is no view {name!r}")
+    ws.store.publish_soon()
+    if not ws.store.sync(ws.settings.lock_wait):
+        raise StoreLocked(str(ws.db_path), "another process", ws.settings.lock_wait)
+    with ws.store.ask() as connection:
+        told = told_views(connection).get(view.name)
+    if told is None or told != _told(view, told.digest):
+        raise StoreError(f"view {name!r} could not be written into {ws.db_path}")
+    return view
+
+
 def _write(ws: Workspace, connection: DuckDBPyConnection, view: View, there: Told | None) -> None:
     links = Links(connection, Path(f"{ws.db_path}.journal") / "views" / view.name)
     members, layout = view.shown(ws, connection, active=())
@@ -110,15 +139,21 @@ def _write(ws: Workspace, connection: DuckDBPyConnection, view: View, there: Tol
         mode=view.mode, missing_files="skip_silent", links=links,
     )  # fmt: skip
     digest = hashlib.sha256(text.encode()).hexdigest()[:32]
-    if there is None or there.digest != digest:
+    told = _told(view, digest)
+    if there != told:
         if there is None and _is_taken(connection, view.name):
             raise ConsistError("a table or view of this name is not of this library")
-        told = Told(digest, view.key, view.model, dict(view.layout.columns), view.runs.told())
         comment = _MARK + msgspec.json.encode(told).decode()
         name = identifier(view.name)
         connection.execute(f"CREATE OR REPLACE VIEW main.{name} AS {text}")
         connection.execute(f"COMMENT ON VIEW main.{name} IS {literal(comment)}")
     links.clear_up()
+
+
+def _told(view: View, digest: str) -> Told:
+    if isinstance(view, GroupedView):
+        return Told(digest, asked=view.asked)
+    return Told(digest, view.key, view.model, dict(view.layout.columns), view.runs.told())
 
 
 def _is_taken(connection: DuckDBPyConnection, name: str) -> bool:
@@ -130,9 +165,9 @@ def _is_taken(connection: DuckDBPyConnection, name: str) -> bool:
     return bool(found and found[0])
 
 
-def adopt(connection: DuckDBPyConnection, shelf: Shelf, told: Any = None) -> None:
+def adopt(ws: Workspace, connection: DuckDBPyConnection, shelf: Shelf, told: Any = None) -> None:
     """Let a tracker that only looks show the views that the database tells of."""
     for name, known in (told or told_views(connection)).items():
-        view = view_told(name, known)
+        view = view_told(ws, name, known)
         if view is not None and shelf.get(name) is None:
             shelf.put(view)

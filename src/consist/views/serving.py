@@ -30,7 +30,7 @@ def serve(ws: Workspace, connection: DuckDBPyConnection, revision: int) -> None:
     if ws.access_mode != "standard":
         told = told_views(connection)
         if told:
-            adopt(connection, shelf_of(ws), told)
+            adopt(ws, connection, shelf_of(ws), told)
     if "view_shelf" in ws.memory:
         shelf_of(ws).refresh(connection, revision)
 

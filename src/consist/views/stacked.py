@@ -7,7 +7,7 @@ extra ``zarr`` suffices, and ``Dataset.chunk`` makes dask arrays of it where das
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -80,7 +80,9 @@ class _Part:
         if all(places is None for places in self.places):
             return np.asarray(self.variable[key].values, dtype=kind)
         many = tuple(np.atleast_1d(k) if _is_number(k) else k for k in key)
-        taken, put, sizes = [], [], []
+        taken: list[np.ndarray] = []
+        put: list[np.ndarray] = []
+        sizes: list[int] = []
         for wanted, places, size in zip(many, self.places, self.variable.shape, strict=True):
             at = np.arange(size)[wanted] if places is None else places[wanted]
             there = at >= 0
@@ -98,7 +100,7 @@ class _Stack(BackendArray):
     def __init__(self, parts: Sequence[_Part | None], shape: tuple[int, ...]) -> None:
         self.parts = parts
         self.shape = (len(parts), *shape)
-        kinds = [part.variable.dtype for part in parts if part is not None]
+        kinds: list[np.dtype[Any]] = [part.variable.dtype for part in parts if part is not None]
         lacking = any(part is None or part.lacks_something for part in parts)
         self.dtype, self.fill = _kind_of(kinds, lacking=lacking)
 
@@ -188,8 +190,10 @@ class _Whole:
         return xr.Variable((self.dim, *first.dims), lazy, self._attributes(name))
 
     def _is_the_same(self, first: xr.Variable, having: Sequence[xr.Variable | None]) -> bool:
-        moved = any(axis.is_moved for d in first.dims for axis in [self.axes[str(d)]])
-        return not moved and all(other is not None and first.equals(other) for other in having)
+        if any(self.axes[str(d)].is_moved for d in first.dims):
+            return False
+        equals = cast("Callable[[xr.Variable], bool]", first.equals)
+        return all(other is not None and equals(other) for other in having)
 
     def _part(self, name: str, number: int, first: xr.Variable) -> _Part | None:
         found = self.stores[number].variables.get(name)

@@ -78,6 +78,9 @@ CALLS = {
     "consist schema export": [Call(("schema", "export", "--artifact-key", "scaled"))],
     "consist schema apply-fks": [Call(("schema", "apply-fks"))],
     "consist schema drift": [Call(("schema", "drift"))],
+    "consist views create": [
+        Call(("views", "create", "v_scaled", "--schema-id", "b1d7ebb1"), changes=True),
+    ],
     "consist db inspect": [Call(("db", "inspect"))],
     "consist db doctor": [Call(("db", "doctor"))],
     "consist db snapshot": [Call(("db", "snapshot", "--out", "copy.duckdb"), changes=True)],

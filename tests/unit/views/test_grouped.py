@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlmodel import Field, SQLModel
 
+import consist
 from consist import Tracker
 
 
@@ -280,7 +282,7 @@ def test_artifacts_are_chosen(world: World, asked: dict[str, Any], expected: lis
     assert world.grouped(schema=LinkStats, **asked) == sorted(expected)
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.fixed_dictionaries(
         {},
@@ -472,3 +474,75 @@ def test_overwritten_files_are_shown_for_who_wrote_them(tracker: Tracker) -> Non
     world = World(tracker, [])
     tracker.create_grouped_view("v", schema=LinkStats)
     assert world.rows("v", "DISTINCT consist_run_id") == [("b",)]
+
+
+# ---------------------------------------------------------------- in the file, and through Ibis
+
+
+def test_the_file_has_the_view_for_any_client_and_read_only_trackers(tmp_path: Path) -> None:
+    database = tmp_path / "p.duckdb"
+    asked: dict[str, Any] = {"attach_facets": ["iter"], "params": ["iter>=1"]}
+    with Tracker(tmp_path / "runs", database) as tracker:
+        with tracker.start_run("a", "beam"):
+            log(tracker, "iter_0", frame(0), facet={"iter": 0})
+            log(tracker, "iter_1", frame(1), facet={"iter": 1})
+        tracker.create_grouped_view("v", schema=LinkStats, **asked)
+    with duckdb.connect(str(database), read_only=True) as plain:
+        found = plain.execute("SELECT link, volume, facet_iter FROM v ORDER BY link").fetchall()
+    assert found == [(1, 1.5, 1), (2, 10.0, 1)]
+    with Tracker(tmp_path / "runs", database) as tracker, tracker.start_run("b", "beam"):
+        log(tracker, "iter_2", frame(2), facet={"iter": 2})
+    with Tracker(tmp_path / "runs", database, access_mode="read_only") as looking:
+        assert World(looking, []).keys("v") == ["iter_1", "iter_2"]
+    with duckdb.connect(str(database), read_only=True) as plain:
+        assert plain.execute("SELECT count(*), max(facet_iter) FROM v").fetchall() == [(4, 2)]
+
+
+def test_a_comment_that_somebody_wrote_into_the_file_does_no_harm(tmp_path: Path) -> None:
+    database = tmp_path / "p.duckdb"
+    with Tracker(tmp_path / "runs", database) as tracker:
+        with tracker.start_run("a", "beam"):
+            log(tracker, "iter_0", frame(0), facet={"iter": 0})
+        tracker.create_grouped_view("v", schema=LinkStats)
+    for told in (
+        '"params": ["x"]',
+        '"columns": {"a": "INTEGER); DROP TABLE run; --"}',
+        '"mode": "hot"',
+        '"attach_facets": [1]',
+        '"runs": {"year": "x"}',
+    ):
+        comment = f'consist view {{"digest": "x", "asked": {{"name": "v", {told}}}}}'
+        with duckdb.connect(str(database)) as plain:
+            plain.execute(f"COMMENT ON VIEW v IS '{comment}'")
+        with Tracker(tmp_path / "runs", database, access_mode="read_only") as looking:
+            assert [run.id for run in looking.find_runs()] == ["a"]
+
+
+@pytest.mark.filterwarnings("ignore:fetch_arrow_table")  # what Ibis itself calls
+def test_ibis_shows_a_grouped_view_by_a_sample(small: World) -> None:
+    pytest.importorskip("ibis")
+    tracker = small.tracker
+    sample = tracker.get_artifact("iter_0")
+    assert sample is not None
+    asked: dict[str, Any] = {"namespace": "beam", "params": ["iter=1"], "attach_facets": ["iter"]}
+    for given_as in (sample, sample.id, str(sample.id)):
+        table = consist.ibis_grouped_view(tracker, view_name="v", artifact_id=given_as, **asked)
+        assert table.execute()[["link", "volume", "facet_iter"]].values.tolist() == [
+            [1, 1.5, 1], [2, 10.0, 1]
+        ]  # fmt: skip
+    assert (
+        consist.ibis_grouped_view(tracker, view_name="w", schema=LinkStats).count().execute() == 4
+    )
+    with pytest.raises(KeyError, match="nobody"):
+        consist.ibis_grouped_view(tracker, view_name="v", artifact_id="nobody")
+    with pytest.raises(ValueError, match="artifact_id and schema"):
+        consist.ibis_grouped_view(tracker, view_name="v", artifact_id=sample, schema=LinkStats)
+    with pytest.raises(ValueError, match="neither schema_id nor schema"):
+        consist.ibis_grouped_view(tracker, view_name="v")
+    with pytest.raises(TypeError, match="colour"):
+        consist.ibis_grouped_view(tracker, view_name="v", artifact_id=sample, colour="red")
+    with tracker.start_run("plain", "beam"):
+        bare = tracker.log_artifact(sample.path, "bare", direction="output")
+    if "schema_id" not in bare.meta:
+        with pytest.raises(ValueError, match="no schema was seen"):
+            consist.ibis_grouped_view(tracker, view_name="v", artifact_id=bare)
