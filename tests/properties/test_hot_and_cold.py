@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from consist import Tracker
@@ -204,6 +204,8 @@ def logged(tracker: Tracker, tables: dict[str, pa.Table], folder: Path) -> Itera
     folder.mkdir()
     for key, table in tables.items():
         source = SOURCES[key]
+        if key == "dicts" and not table.num_rows:
+            continue  # without a row there are no columns, and that is an error
         path = folder / f"{key}.{source.suffix}"
         write(table, path)
         artifact = tracker.log_artifact(path, key=key)
@@ -246,10 +248,10 @@ def assert_as_given(source: Source, table: pa.Table, seen: Seen) -> None:
         assert seen.frame.iloc[:, place].isna().tolist() == values.isna().tolist(), name
 
 
-def _campaign(world: World, examples: int) -> None:
+def _campaign(world: World, examples: int, **how: Any) -> None:
     drawn = st.fixed_dictionaries({key: tables(source.kinds) for key, source in SOURCES.items()})
 
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), **how)
     @given(drawn=drawn, offline=st.booleans())
     def compare(drawn: dict[str, pa.Table], offline: bool) -> None:
         agree(world, drawn, offline=offline)
@@ -259,7 +261,7 @@ def _campaign(world: World, examples: int) -> None:
 
 def test_rows_read_hot_cold_and_rebuilt_are_equal(world: World) -> None:
     # ING-001, ING-002, ING-003, ING-010
-    _campaign(world, 2)
+    _campaign(world, 3, derandomize=True, phases=[Phase.generate])
 
 
 @pytest.mark.slow
