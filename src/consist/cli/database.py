@@ -387,7 +387,9 @@ def merge(
     _list("renamed", [f"{old} is {new} here" for old, new in found.runs_renamed.items()])
     _list("left out", found.runs_skipped)
     tables = found.incompatible_global_tables_skipped
+    _list("ingested rows", [f"{table}: {n}" for table, n in found.ingested_tables_merged.items()])
     _list("ingested rows left out", [f"{table}: {why}" for table, why in tables.items()])
+    _list("of no run, left out", found.unscoped_cache_tables_skipped)
 
 
 def _list(title: str, lines: list[str]) -> None:
@@ -408,7 +410,8 @@ def purge(
         bool, typer.Option("--delete-ingested-data", help="Also ingested rows.")
     ] = False,
     prune_cache: Annotated[
-        bool, typer.Option("--prune-cache", help="Also shared rows that nothing refers to.")
+        bool,
+        typer.Option("--prune-cache", help="Also rows of shared tables that only these runs use."),
     ] = False,
     delete_files: Annotated[
         bool, typer.Option("--delete-files", help="Also the files that these runs wrote.")
@@ -455,7 +458,13 @@ def purge(
     with changing(db_path, run_dir) as tracker:
         run = known_run(tracker, run_id)
         if not dry_run and not yes:
-            plan = plan_purge(tracker, run.id, children=not no_children, delete_files=delete_files)
+            plan = plan_purge(
+                tracker,
+                run.id,
+                children=not no_children,
+                delete_files=delete_files,
+                prune_cache=prune_cache,
+            )
             _print_plan(plan, err=True)
             confirm("Remove all this for good?", yes=yes)
         found = carried_out(planned=dry_run)

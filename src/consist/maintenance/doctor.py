@@ -19,6 +19,7 @@ from consist.store.journals import UnknownRecord, list_journals, read_entries
 from consist.store.migrations import SCHEMA_VERSION, store_values
 from consist.store.refill import Stored
 from consist.store.snapshots import load_snapshot
+from consist.store.staging import abandoned
 from consist.store.tail import stored_positions
 
 if TYPE_CHECKING:
@@ -180,7 +181,8 @@ def _of_tables(wrong: Mapping[str, list[str]], rows: Mapping[str, str]) -> Itera
     yield from _finding(
         "global_table_schema_drift",
         [f"{table}: {what}" for table, what in rows.items()],
-        "ingest the artifacts of these tables again",
+        "somebody else changed these tables; ingest their artifacts again, or take a copy from"
+        " before: consist db snapshot",
     )
 
 
@@ -215,6 +217,7 @@ def _of_journals(store: EmbeddedStore, positions: Mapping[str, int]) -> Iterator
     folder = store.folder
     unread: list[str] = []
     lost: list[str] = []
+    named = set[str]()
     for journal in list_journals(folder.path):
         for entry in read_entries(journal.path, positions.get(journal.token, 0)):
             if isinstance(entry.record, UnknownRecord):
@@ -222,6 +225,7 @@ def _of_journals(store: EmbeddedStore, positions: Mapping[str, int]) -> Iterator
                 break
             if isinstance(entry.record, IngestEvent):
                 told = f"{entry.record.artifact.key} of {entry.record.run_id}"
+                named.update(entry.record.rows.files)
                 paths = (folder.rows / name for name in entry.record.rows.files)
                 lost += [f"{told}: {path}" for path in paths if not path.exists()]
         if not locks.is_locked(str(journal.path)) and _reached(journal.path) < journal.size:
@@ -234,6 +238,12 @@ def _of_journals(store: EmbeddedStore, positions: Mapping[str, int]) -> Iterator
         note=True,
     )
     yield from _finding("staged_rows_without_file", lost, "ingest these artifacts again")
+    yield from _finding(
+        "staged_rows_without_record",
+        [str(path) for path in abandoned(folder.rows, named)],
+        "their rows are stored, or were never acknowledged; the next merge removes the files",
+        note=True,
+    )
     damaged = sorted(str(path) for path in _listed(folder.damaged))
     yield from _finding(
         "damaged_files",

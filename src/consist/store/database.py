@@ -275,9 +275,10 @@ class Database:
         try:
             yield
         except duckdb.Error as error:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            with self._changed:  # whoever wants a cursor meanwhile gets one of the new instance
+                failed, self._connection = self._connection, None
+            if failed is not None:
+                failed.close()
             raise _unusable(self.path, str(error)) from error
 
     def _rest(self, readers: int) -> None:

@@ -167,3 +167,16 @@ def in_order(connection: DuckDBPyConnection) -> Generator[None]:
     finally:
         connection.execute(f"SET threads = {int(row[0])}")
         connection.execute("RESET disabled_optimizers")
+
+
+def disclaim(connection: DuckDBPyConnection, artifacts: str, values: Iterable[object] = ()) -> None:
+    """Let none of some artifacts, given as a query, claim rows that the database lacks."""
+    there = ""
+    if has_ledger(connection, ALIAS):
+        there = f" AND id NOT IN (SELECT artifact_id FROM {ALIAS}.{SCHEMA}.{LEDGER})"
+    connection.execute(
+        f"UPDATE {ALIAS}.artifact SET meta = json_merge_patch(meta, '{{\"is_ingested\": false}}')"
+        " WHERE json_extract_string(meta, '$.is_ingested') = 'true'"
+        f" AND id IN ({artifacts}){there}",
+        list(values),
+    )

@@ -31,10 +31,11 @@ from consist.store.migrations import (
     migrate,
     store_values,
 )
+from consist.store.row_tables import disclaim
 from consist.store.rows import KEYS
 from consist.store.schema import json_batches, unpacked
 from consist.store.shard_out import SHARD, identified
-from consist.store.shard_rows import ShardRows, disclaim
+from consist.store.shard_rows import ShardRows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -216,7 +217,7 @@ class _Merge:
             self._store_shared()
             self.rows.store()
             if self.report.refused_tables:
-                disclaim(self.connection, "id IN (SELECT id FROM new_artifact)")
+                disclaim(self.connection, "SELECT id FROM new_artifact")
             self._store_keys()
 
     # ------------------------------------------------------------ what is known

@@ -269,14 +269,3 @@ def _value(table: RowTable, key: str, kind: str) -> str:
     if key == table.run_column:
         value = f"coalesce(n.new_id, {value})"
     return value if own == kind else f"CAST({value} AS {kind})"
-
-
-def disclaim(connection: DuckDBPyConnection, only: str = "true") -> None:
-    """Let no artifact claim rows that the database lacks."""
-    there = ""
-    if has_ledger(connection, ALIAS):
-        there = f" AND id NOT IN (SELECT artifact_id FROM {_HERE})"
-    connection.execute(
-        f"UPDATE {ALIAS}.artifact SET meta = json_merge_patch(meta, '{{\"is_ingested\": false}}')"
-        f" WHERE {only} AND json_extract_string(meta, '$.is_ingested') = 'true'{there}"
-    )

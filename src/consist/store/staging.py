@@ -142,6 +142,15 @@ def _workplaces(folder: Path) -> list[Path]:
     return []
 
 
+def abandoned(folder: Path, named: Collection[str]) -> list[Path]:
+    """Return the staged files that nobody holds and that are not among the named ones."""
+    return sorted(
+        path
+        for path in listed(folder)
+        if path.name.removeprefix(_BEGUN) not in named and _is_free(path)
+    )
+
+
 def listed(folder: Path) -> list[Path]:
     """Return the staged files there are, also those just being written."""
     try:

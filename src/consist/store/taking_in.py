@@ -21,6 +21,7 @@ from consist.store.database import ALIAS
 from consist.store.merge import WORK_MEMORY
 from consist.store.migrations import set_value, store_values
 from consist.store.refill import Stored, missing_packages
+from consist.store.row_tables import disclaim
 from consist.store.rows import stored_extra
 from consist.store.snapshots import load_snapshot
 from consist.store.storing import prepare
@@ -125,6 +126,7 @@ class _Intake:
             new, present = _sorted_out(documents, stored, self.report)
             with session.changing():
                 self._store(new)
+                self._disclaim(new)
                 if incomplete and self.depth == "full":
                     self._complete(present)
         packages = list(missing_packages(session.connection, [str(run_dir)]))
@@ -153,6 +155,17 @@ class _Intake:
                         extra = stored_extra(extras[run.uid])
                         rows[run.id,] = {"run_id": run.id, "extra": extra}
         self.session.store(batch)
+
+    def _disclaim(self, documents: Sequence[RunDocument]) -> None:
+        """Let no artifact claim ingested rows, of which snapshots have none."""
+        ids = {
+            artifact.id
+            for document in documents
+            for artifact in (*document.inputs, *document.outputs)
+            if artifact.meta.get("is_ingested")
+        }
+        if ids:
+            disclaim(self.session.connection, "SELECT unnest(?)", [list(ids)])
 
     def _complete(self, documents: Iterable[RunDocument]) -> None:
         """Store the facets of runs that were stored without them."""

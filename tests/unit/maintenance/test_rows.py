@@ -376,3 +376,55 @@ def test_nothing_brings_purged_rows_back(
             found = sql(again, "SELECT consist_artifact_id FROM global_tables.trips")
             assert (str(artifact.id),) not in found
         assert again.doctor_db().is_healthy
+
+
+# ---------------------------------------------------------------- rebuild, inspect, doctor
+
+
+@pytest.mark.parametrize("mode", ["minimal", "full"])
+def test_a_database_from_snapshots_claims_no_rows(tracker: Tracker, mode: Any) -> None:
+    artifact = ingested(tracker, "one")
+    with Tracker("t", "t.duckdb") as other:
+        assert other.rebuild_db("runs", mode=mode).runs_inserted == 1
+        found = other.get_artifact(artifact.id)
+        assert found.meta["is_ingested"] is False
+        with pytest.raises(FileNotFoundError) as caught:
+            other.load_df(found, db_fallback="always")
+        assert not any("db_fallback" in note for note in caught.value.__notes__)
+        assert other.doctor_db().global_table_schema_drift == {}
+
+
+DAMAGE = {
+    "which cannot hold it": "ALTER TABLE global_tables.trips ALTER a TYPE TINYINT",
+    "column 'a', which was ingested as BIGINT, is not there":
+        "ALTER TABLE global_tables.trips DROP COLUMN a",
+    "1 artifacts that the ledger does not tell of":
+        "INSERT INTO global_tables.trips (consist_artifact_id) VALUES ('nobody')",
+    "of which the ledger tells 3": "DELETE FROM global_tables.trips WHERE a = 1",
+    "no artifact owns its rows": "ALTER TABLE global_tables.trips DROP consist_artifact_id",
+    "it is not there": "DROP TABLE global_tables.trips",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", DAMAGE)
+def test_the_doctor_tells_how_a_table_differs_from_its_ledger(tracker: Tracker, words: str) -> None:
+    ingested(tracker, "one")
+    tracker.store.sync()
+    assert tracker.doctor_db().is_healthy
+    change("p.duckdb", DAMAGE[words])
+    found = tracker.doctor_db()
+    assert words in found.global_table_schema_drift["trips"]
+    assert not found.is_healthy
+
+
+def test_the_doctor_names_staged_files_of_nobody(tracker: Tracker) -> None:
+    ingested(tracker, "one")
+    (file,) = tracker.store.folder.rows.glob("*.parquet")
+    stray = file.with_name(f"20300101T000000000000-{'0' * 16}.parquet")
+    stray.write_bytes(file.read_bytes())
+    (finding,) = tracker.doctor_db().findings
+    assert (finding.check, finding.items) == ("staged_rows_without_record", [str(stray)])
+    assert tracker.doctor_db().is_healthy, "it is a note"
+    tracker.store.sync()
+    assert not stray.exists()
+    assert tracker.doctor_db().findings == []
