@@ -131,6 +131,28 @@ def compiled(model: type[SQLModel]) -> CompiledModel:
     )
 
 
+def stated_column(model: type[SQLModel], field: str) -> Any:
+    """Return a column of SQLAlchemy for a field that SQLModel has none for, such as a Literal.
+
+    Raises
+    ------
+    ModelUnusable
+        If it has no counterpart at all.
+    """
+    import sqlalchemy as sa
+
+    column = _column(model, field, model.model_fields[field], [])
+    kinds: dict[str, Any] = {
+        "integer": sa.BigInteger,
+        "boolean": sa.Boolean,
+        "object": sa.JSON,
+        "list": sa.JSON,
+        "zoned": sa.DateTime(timezone=True),
+        "naive": sa.DateTime(timezone=False),
+    }
+    return sa.Column(column.name, kinds.get(column.kind, sa.String), nullable=column.nullable)
+
+
 # ---------------------------------------------------------------- a column
 
 

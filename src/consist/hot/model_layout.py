@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from consist.hot.model_columns import stated_column
 from consist.models.observed import SchemaField, SchemaRecord, SchemaRelation, layout
 
 _NOTES = {"primary_key": True, "unique": True}
@@ -54,7 +55,10 @@ def columns_of(model: type[Any]) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {}
     for name, field in model.model_fields.items():
-        column: Any = get_column_from_field(field)
+        try:
+            column: Any = get_column_from_field(field)
+        except (TypeError, ValueError):  # a Literal, a list: SQLModel has no column for them
+            column = stated_column(model, name)
         found[str(column.name or name)] = column
     return found
 

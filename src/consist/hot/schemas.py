@@ -242,7 +242,8 @@ def with_schemas(
 ) -> IngestEvent:
     """Return an ingest with the layout that its table has, and what the user states of it."""
     source: SchemaSource = "dlt" if event.rows.recipe.get("source") == "dlt" else "duckdb"
-    columns = [SchemaField(name=c.stored, type=c.type) for c in event.rows.columns]
+    every = (*event.rows.columns, *event.rows.added)
+    columns = [SchemaField(name=c.stored, type=c.type) for c in every]
     summary = {"table_name": event.rows.table, "n_rows": event.rows.count}
     found = layout(columns, summary=summary)
     stated = None if model is None else _stated(model)

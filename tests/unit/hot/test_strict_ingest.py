@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 import pytest
@@ -135,6 +135,21 @@ def test_a_refused_ingest_leaves_nothing(
     assert "is_ingested" not in fetched.meta
     tables = "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'global_tables'"
     assert in_file(tracker, tables) == [(0,)]
+
+
+def test_fields_that_sqlmodel_has_no_column_for_are_logged_and_checked(
+    tracker: Tracker, raw: Path
+) -> None:
+    class Row(SQLModel):
+        category: Literal["a", "b"]
+        value: float
+        parts: list[int] | None = None
+
+    with tracker.start_run("make", model="make"):
+        artifact = tracker.log_artifact(raw, key="raw", schema=Row)
+        result = tracker.ingest(artifact, schema=Row)
+    assert result is not None
+    assert result.columns == {"category": "VARCHAR", "value": "DOUBLE", "parts": "JSON"}
 
 
 def test_rows_move_to_the_table_of_their_schema(tracker: Tracker, raw: Path) -> None:
