@@ -286,7 +286,8 @@ def schema_drifts(ws: Workspace, key: str | None = None, *, limit: int = 100) ->
 
 
 def _drift(row: Any) -> Drift:
-    gone, new = row[8] or [], row[9] or []
+    gone: list[str] = row[8] or []
+    new: list[str] = row[9] or []
     changed: list[list[str]] = row[10] or []
     return Drift(*row[:8], gone=gone, new=new, changed={one[0]: one[1:] for one in changed})
 
