@@ -48,15 +48,15 @@ def columns_of(model: type[Any]) -> dict[str, Any]:
     table = getattr(model, "__table__", None)
     if table is not None:
         return {str(column.name): column for column in table.columns}
-    from sqlmodel import SQLModel
-    from sqlmodel.main import get_column_from_field
+    from sqlmodel import SQLModel, main
 
+    library: Any = main
     if not issubclass(model, SQLModel):
         return {}
     found: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         try:
-            column: Any = get_column_from_field(field)
+            column: Any = library.get_column_from_field(field)
         except (TypeError, ValueError):  # a Literal, a list: SQLModel has no column for them
             column = stated_column(model, name)
         found[str(column.name or name)] = column

@@ -119,7 +119,7 @@ def _seen(
         stats["distinct_count"] = distinct
     if lowest is not None:
         stats |= {"min": _short(kind, lowest), "max": _short(kind, highest)}
-    if kind != "VARCHAR" or not 0 < distinct <= min(_MOST_VALUES, there // 2):
+    if kind != "VARCHAR" or distinct is None or not 0 < distinct <= min(_MOST_VALUES, there // 2):
         return stats, None
     found = connection.execute(
         f"SELECT DISTINCT {column} FROM sampled WHERE {column} IS NOT NULL ORDER BY 1"
@@ -150,9 +150,10 @@ _NUMBERS = {
 
 def required_columns(path: Path) -> frozenset[str]:
     """Return the columns of a Parquet file that never hold nulls, as it says."""
-    from pyarrow.parquet import read_schema
+    from pyarrow import parquet
 
-    schema: Iterable[Any] = read_schema(path)
+    reader: Any = parquet
+    schema: Iterable[Any] = reader.read_schema(path)
     return frozenset(field.name for field in schema if not field.nullable)
 
 
@@ -162,9 +163,10 @@ def profile_footer(path: Path) -> tuple[SchemaRecord, int] | None:
     Nothing but the footer is read: a tenth of a millisecond. ``None`` where that does not tell
     what DuckDB would read a column as.
     """
-    from pyarrow.parquet import read_metadata
+    from pyarrow import parquet
 
-    footer: Any = read_metadata(path)
+    reader: Any = parquet
+    footer = reader.read_metadata(path)
     schema: Iterable[Any] = footer.schema.to_arrow_schema()
     kinds = [(field.name, _type_of(field.type), field.nullable) for field in schema]
     if any(kind is None for _, kind, _ in kinds):

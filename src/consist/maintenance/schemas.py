@@ -281,16 +281,15 @@ def schema_drifts(ws: Workspace, key: str | None = None, *, limit: int = 100) ->
     """
     ws.check_database("schema_drifts")
     with ws.store.ask() as connection:
-        rows = connection.execute(_DRIFTS, {"key": key, "limit": limit}).fetchall()
-    return [
-        Drift(
-            *row[:8],
-            gone=row[8] or [],
-            new=row[9] or [],
-            changed={name: [old, now] for name, old, now in row[10] or []},
-        )
-        for row in rows
-    ]
+        rows: list[Any] = connection.execute(_DRIFTS, {"key": key, "limit": limit}).fetchall()
+    return [_drift(row) for row in rows]
+
+
+def _drift(row: Any) -> Drift:
+    gone: list[str] = row[8] or []
+    new: list[str] = row[9] or []
+    changed: list[list[str]] = row[10] or []
+    return Drift(*row[:8], gone=gone, new=new, changed={one[0]: one[1:] for one in changed})
 
 
 # ---------------------------------------------------------------- relations

@@ -116,6 +116,8 @@ class CapturedSchemas:
                 self._contents[content] = schema_id
             case _, (key, kind, *found):
                 self._latest[key, kind] = LatestSchema(*found)
+            case _:
+                raise AssertionError(note)
 
     def purge(self, run_ids: Iterable[str]) -> None:
         """Forget what these runs were the last to see."""
@@ -143,17 +145,16 @@ class CapturedSchemas:
 
     def latest(self, key: str, kind: str) -> LatestSchema | None:
         """Return what was captured last under a key."""
-        known = self._latest.get((key, kind))
+        # A miss has read what others recorded, so the file knows nothing later than memory.
+        if (key, kind) in self._latest:
+            return self._latest[key, kind]
         rows = self._file.select(
             f"SELECT {', '.join(LatestSchema._fields)} FROM latest_schema"
             " WHERE key = ? AND kind = ?",
             key,
             kind,
         )
-        stored = LatestSchema(*rows[0]) if rows else None
-        if known is None or stored is None:
-            return known or stored
-        return max(known, stored)
+        return LatestSchema(*rows[0]) if rows else None
 
 
 # ---------------------------------------------------------------- from the database

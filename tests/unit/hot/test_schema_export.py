@@ -136,7 +136,15 @@ def test_the_stub_is_edited_registered_and_comes_back(tracker: Tracker, tmp_path
         assert other.registered_schemas == {"People": model}
         with other.start_run("again", "m"):
             again = other.log_artifact(path, "people", profile_file_schema=True)
-        assert again.meta["schema_id"] == people.meta["schema_id"]
+            other.ingest(again, schema=model)
+        with other.store.ask() as connection:
+            seen = connection.sql(
+                "SELECT schema_id, source FROM artifact_schema_observation ORDER BY source"
+            ).fetchall()
+    by_source = {source: schema_id for schema_id, source in seen}
+    # The model says that its key is never missing; file and rows have the layout of before.
+    assert by_source.keys() == {"file", "duckdb", "user_provided"}
+    assert by_source["file"] == by_source["duckdb"] == people.meta["schema_id"]
 
 
 def test_a_thousand_columns(tracker: Tracker, tmp_path: Path) -> None:
