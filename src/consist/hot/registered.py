@@ -37,7 +37,7 @@ def get_registered_schema(
     --------
     ``model = tracker.get_registered_schema(artifact.meta["schema_name"])``
     """
-    if not isinstance(schema_name, str):
+    if not isinstance(schema_name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise WrongType(f"schema_name={schema_name!r} is {a_kind(schema_name)}, not text")
     if not schema_name.strip():
         raise UsageError("schema_name is empty; pass the name of a class")
