@@ -687,6 +687,20 @@ class TimeLimitExceeded(BaseException):
         return f"the step took longer than its time limit of {self.seconds:g} s"
 
 
+class ColumnConflict(ConsistError, ValueError):
+    """A column of ingested rows and that of the same name in their table cannot be one."""
+
+    def __init__(self, table: str, column: str, stored: str, given: str) -> None:
+        super().__init__(table, column, stored, given)
+        self.table, self.column, self.stored, self.given = table, column, stored, given
+
+    def __str__(self) -> str:
+        return (
+            f"column {self.column!r} of table {self.table!r} is {self.stored}, and these rows have"
+            f" {self.given}: no type holds the values of both"
+        )
+
+
 class MissingExtra(ConsistError, ImportError):
     """An optional library is not installed."""
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator, Iterable, Iterator
+import sys
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from consist.errors import NotSupportedYet, StoreUnwritable, UsageError, WrongType, a_kind, hint
+from consist.errors import StoreUnwritable, UsageError, WrongType, a_kind, hint
 from consist.formats.base import as_frame, is_frame
 from consist.formats.sql import literal
+from consist.hot.nested_rows import is_of_dlt, stage_nested
 from consist.hot.parquet_rows import stage_parquet
-from consist.hot.staged_rows import COPY_TO_PARQUET, StagedRows
+from consist.hot.staged_rows import COPY_TO_PARQUET, StagedRows, workplace
 from consist.types import is_mapping
 
 if TYPE_CHECKING:
@@ -45,20 +47,38 @@ def stage_data(connection: DuckDBPyConnection, data: object, key: str, target: P
         If ``data`` is none of these.
     ValueError
         If a column holds values of several types, or there are no columns.
-    NotSupportedYet
-        For records with nested values.
+    MissingExtra
+        For records inside records, and sources of dlt, where dlt is not installed.
     """
+    if is_of_dlt(data):
+        return stage_nested(connection, data, key, target)
+    rest: Iterator[Any] | None = None
     with _filling(key, target):
-        if _is_table(data):
+        if _is_lazy(data):
+            cast("Any", data).sink_parquet(target)
+        elif _is_table(data):
             _write_all(_tables_of(data, key), target)
         else:
-            _write_many(connection, data, key, target)
+            rest = _write_many(connection, data, key, target)
+    if rest is not None:
+        return stage_nested(connection, rest, key, target)
     rows = stage_parquet(connection, target, target)
     return replace(rows, recipe={**rows.recipe, "compression": ["SNAPPY"]})
 
 
 def _is_table(data: object) -> bool:
-    return is_frame(data) or hasattr(data, "__arrow_c_stream__")
+    return is_frame(data) or hasattr(data, "__arrow_c_stream__") or _is_dataset(data)
+
+
+def _is_lazy(data: object) -> bool:
+    """Whether it is a lazy frame of polars, which streams into a file by itself."""
+    polars = sys.modules.get("polars")
+    return polars is not None and isinstance(data, polars.LazyFrame)
+
+
+def _is_dataset(data: object) -> bool:
+    dataset = sys.modules.get("pyarrow.dataset")
+    return dataset is not None and isinstance(data, dataset.Dataset | dataset.Scanner)
 
 
 def _tables_of(data: object, key: str) -> Iterator[pa.Table]:
@@ -71,6 +91,9 @@ def _tables_of(data: object, key: str) -> Iterator[pa.Table]:
             raise UsageError(f"the rows given for {key!r} have several columns of one name")
         yield pa.Table.from_pandas(frame)
         return
+    if _is_dataset(data):
+        scanner: Any = data
+        data = (scanner.scanner() if hasattr(scanner, "scanner") else scanner).to_reader()
     with pa.RecordBatchReader.from_stream(cast("Any", data)) as reader:
         yield pa.Table.from_batches([], reader.schema)
         for batch in reader:
@@ -127,21 +150,53 @@ def _check_columns(table: pa.Table) -> None:
 # ---------------------------------------------------------------- streams
 
 
-def _write_many(connection: DuckDBPyConnection, data: object, key: str, target: Path) -> None:
-    """Write an iterable; where its tables differ, unite them by the names of their columns."""
-    import tempfile
+def _write_many(
+    connection: DuckDBPyConnection, data: object, key: str, target: Path
+) -> Iterator[Any] | None:
+    """Write an iterable; where its tables differ, unite them by the names of their columns.
 
-    with tempfile.TemporaryDirectory(prefix=f"{target.name}.", dir=target.parent) as folder:
+    As soon as there are records inside records, nothing more is written, and all rows are
+    returned, those written so far included.
+    """
+    folder = workplace(target, "parts")
+    folder.mkdir()
+    keep = False
+    try:
         parts: list[Path] = []
-        for _, alike in groupby(_parts(data, key), key=lambda table: table.schema):
+        stream = _Stream(data, key)
+        for _, alike in groupby(stream.tables(), key=lambda table: table.schema):
             parts.append(Path(folder, f"{len(parts)}.parquet") if parts else target)
             _write_all(_packed(alike), parts[-1])
+        if stream.rest is not None:
+            if parts:
+                shutil.copyfile(target, folder / "0.parquet")
+                parts[0] = folder / "0.parquet"
+            keep = True
+            return _all_rows(parts, stream.rest, folder)
         if not parts:
             raise UsageError(f"there are no rows to ingest for {key!r}")
         if len(parts) > 1:
             parts[0] = Path(folder, "0.parquet")
             shutil.copyfile(target, parts[0])
             _unite(connection, parts, target)
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    return None
+
+
+def _all_rows(parts: list[Path], rest: Iterator[Any], folder: Path) -> Iterator[Any]:
+    """Yield rows that were written, then those that were not."""
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        for part in parts:
+            with ParquetFile(part) as file:
+                for batch in file.iter_batches(_ROWS_AT_ONCE // 10):
+                    yield from batch.to_pylist()
+        yield from rest
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unite(connection: DuckDBPyConnection, parts: list[Path], target: Path) -> None:
@@ -173,46 +228,65 @@ def _packed(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting)
 
 
-def _parts(data: object, key: str) -> Iterator[pa.Table]:
+class _Stream:
+    """An iterable of tables or dicts, read once.
 
-    if isinstance(data, str | bytes) or is_mapping(data) or not isinstance(data, Iterable):
-        _refuse(cast("object", data), key)
-    items = iter(cast("Iterable[object]", data))
-    for first in items:
-        if _is_table(first):
-            for table in _tables_of(first, key):
-                yield table.replace_schema_metadata(None)  # tells of one table among many
-        else:
+    Attributes
+    ----------
+    rest : iterator or None
+        The rows from the first batch on in which there are records inside records.
+    """
+
+    def __init__(self, data: object, key: str) -> None:
+        if isinstance(data, str | bytes) or is_mapping(data) or not isinstance(data, Iterable):
+            _refuse(cast("object", data), key)
+        self._items, self._key = iter(cast("Iterable[object]", data)), key
+        self.rest: Iterator[Any] | None = None
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield the rows in tables, in bounded batches."""
+        for first in self._items:
+            if _is_table(first):
+                for table in _tables_of(first, self._key):
+                    yield table.replace_schema_metadata(None)  # tells of one table among many
+                continue
             # A stream of dicts stays one; a table in between is refused by name.
-            yield _from_dicts(chain([first], islice(items, _ROWS_AT_ONCE - 1)), key)
+            given = chain([first], islice(self._items, _ROWS_AT_ONCE - 1))
+            rows = [self._checked(row) for row in given]
+            if any(_is_nested(value) for row in rows for value in row.values()):
+                self.rest = chain(rows, map(self._checked, self._items))
+                return
+            yield _from_dicts(rows, self._key)
+
+    def _checked(self, row: object) -> Mapping[str, Any]:
+        if not is_mapping(row):
+            _refuse(row, self._key, "a row is ")
+        for name in row:
+            if not isinstance(name, str):
+                raise WrongType(f"the column name {name!r} is {a_kind(name)}, not text")
+        return row
 
 
 def _refuse(value: object, key: str, what: str = "data is ") -> NoReturn:
-    if type(value).__module__.partition(".")[0] == "dlt":
-        raise NotSupportedYet("ingesting dlt sources and resources")
     problem = WrongType(f"cannot ingest {key!r}: {what}{a_kind(value)}")
     raise hint(problem, "pass a DataFrame, an Arrow table, or an iterable of dicts")
 
 
-def _from_dicts(rows: Iterable[object], key: str) -> pa.Table:
+def _from_dicts(rows: list[Mapping[str, Any]], key: str) -> pa.Table:
     import pyarrow as pa
 
-    listed = [row if is_mapping(row) else _refuse(row, key, "a row is ") for row in rows]
-    names = list(dict.fromkeys(name for row in listed for name in row))
-    for name in names:
-        _check_flat(name, [row.get(name) for row in listed])
+    names = list(dict.fromkeys(name for row in rows for name in row))
     try:
-        columns = {name: pa.array([row.get(name) for row in listed]) for name in names}
+        columns = {name: pa.array([row.get(name) for row in rows]) for name in names}
     except (OverflowError, UnicodeEncodeError) as error:
         raise UsageError(f"the rows given for {key!r} make no table: {error}") from error
     return pa.table(columns)
 
 
-def _check_flat(name: object, values: Iterable[object]) -> None:
-    if not isinstance(name, str):
-        raise WrongType(f"the column name {name!r} is {a_kind(name)}, not text")
-    for value in values:
-        if isinstance(value, dict | list | tuple | set):
-            nested = a_kind(cast("object", value))
-            problem = NotSupportedYet(f"ingesting {nested} inside rows (column {name!r})")
-            raise hint(problem, "flatten the records, or pass an Arrow table")
+def _is_nested(value: object) -> bool:
+    """Whether a value is a record or holds one; lists of plain values are columns of lists."""
+    if isinstance(value, dict):
+        return True
+    if isinstance(value, list | tuple):
+        return any(_is_nested(item) for item in cast("Iterable[object]", value))
+    return False

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,10 +25,11 @@ from consist.errors import (
     a_kind,
     hint,
 )
-from consist.hot import csv_rows, given_rows, parquet_rows, strict
+from consist.hot import csv_rows, given_rows, other_rows, parquet_rows, strict
+from consist.hot.conflicts import refuse_conflicts, remember
 from consist.hot.naming import table_name
 from consist.hot.schemas import with_schemas
-from consist.hot.staged_rows import MEMORY, StagedRows, in_memory
+from consist.hot.staged_rows import MEMORY, StagedRows, clear_workplaces, in_memory
 from consist.hot.strict import Contract, contract_of
 from consist.identity.files import FAST
 from consist.models.record import ArtifactRecord, IngestEvent, RowsRecord, replace
@@ -59,12 +62,15 @@ class IngestResult(msgspec.Struct, frozen=True):
         DuckDB types by the names that the columns have there.
     run_id : str
         The run that the rows are tagged with.
+    children : dict
+        Number of rows by the names of the tables that records inside the rows became.
     """
 
     table: str
     rows: int
     columns: dict[str, str]
     run_id: str
+    children: dict[str, int] = {}
 
 
 class _Owner(msgspec.Struct, frozen=True):
@@ -101,8 +107,11 @@ def ingest(
     ----------
     artifact : Artifact
         The recorded artifact whose rows they are.
-    data : DataFrame, Arrow table or iterable of dicts, optional
-        The rows; by default those of the artifact's file. Streams are read in bounded batches.
+    data : DataFrame, Arrow data, dlt source or iterable of dicts or tables, optional
+        The rows; by default those of the artifact's file. Frames of pandas and polars, lazy ones
+        too, and tables, readers and datasets of Arrow are taken; streams are read in bounded
+        batches. Records inside records become tables of their own, such as ``trips__legs``, by
+        dlt (extra ``ingest``); lists of plain values stay columns.
     schema : type, optional
         SQLModel class that the rows are held to: its columns, types and rules. By default the
         class registered under the name that the artifact was logged with, if there is one.
@@ -127,11 +136,12 @@ def ingest(
         If the file is gone and ``data`` is not given.
     ValueError
         If the file was changed since it was recorded, or its format or the data make no table;
-        if the rows break the schema (``SchemaViolation``, which tells column, rule and first
+        if a column cannot be one with that of the same name in the table (``ColumnConflict``); if
+        the rows break the schema (``SchemaViolation``, which tells column, rule and first
         rows), or the schema asks for what cannot be checked (``ModelUnusable``). Nothing is left
         of such an ingest.
-    NotImplementedError
-        For nested records and dlt sources.
+    ImportError
+        For records inside records, and sources of dlt, if dlt is not installed.
     """
     if not ws.keeps:
         return None
@@ -141,20 +151,28 @@ def ingest(
     owner = _owner(ws, record, run)
     if owner.active is not None and not owner.active.persisted:
         return None
-    with ws.store.stage() as staged:
+    with ExitStack() as places:
+        staged = places.enter_context(ws.store.stage())
+        places.callback(clear_workplaces, staged.path)
         rows = _stage(ws, record, data, staged, contract)
         table = table_name(record.key) if contract is None else contract.table
         event = _event(record, owner, rows, staged, table, profile=profile_schema)
+        event, children = _with_children(
+            event, rows, lambda: places.enter_context(ws.store.stage())
+        )
+        refuse_conflicts(ws, event, staged.path, offline=owner.active is None)
         if profile_schema:
             event = with_schemas(ws, owner.active, event, schema)
+        remember(ws, event, staged.path)
         if owner.active is not None:
-            ws.store.ingest(event, staged)
+            ws.store.ingest(event, staged, *children)
             owner.active.tell(event.artifact, event.news)
         else:
-            ws.store.ingest_now(event, staged)
+            ws.store.ingest_now(event, staged, *children)
     artifact.meta = {**artifact.meta, **event.news}
     columns = {column.stored: column.type for column in (*rows.columns, *rows.added)}
-    return IngestResult(event.rows.table, rows.count, columns, owner.run_id)
+    tables = {child.table: child.count for child in event.rows.children}
+    return IngestResult(event.rows.table, rows.count, columns, owner.run_id, tables)
 
 
 def _check_allowed(ws: Workspace) -> None:
@@ -239,6 +257,30 @@ def _event(
     )
 
 
+def _with_children(
+    event: IngestEvent, rows: StagedRows, stage: Callable[[], StagedFile]
+) -> tuple[IngestEvent, list[StagedFile]]:
+    """Let an event tell of the tables that records inside the rows became."""
+    table = event.rows.table
+    files: list[StagedFile] = []
+    told: list[RowsRecord] = []
+    for child in rows.children:
+        staged = stage()
+        shutil.copyfile(child.path, staged.path)
+        files.append(staged)
+        told.append(
+            RowsRecord(
+                table=f"{table}{child.suffix}",
+                file=staged.name,
+                count=child.rows.count,
+                columns=child.rows.columns,
+                recipe=child.rows.recipe,
+                parent=table,
+            )
+        )
+    return replace(event, rows=replace(event.rows, children=tuple(told))), files
+
+
 # ---------------------------------------------------------------- which rows
 
 
@@ -257,7 +299,8 @@ def _stage(
             rows = given_rows.stage_data(connection, data, record.key, staged.path)
             rows = _held(connection, rows, staged, contract)
             return dataclasses.replace(rows, recipe={**rows.recipe, "given": True})
-    path, stage = _source(ws, record), _stager(record, contract)
+    path = _source(ws, record)
+    stage = _stager(ws, record, path, contract)
     try:
         with in_memory(spill, MEMORY) as connection:
             return _held(connection, stage(connection, path, staged.path), staged, contract)
@@ -272,19 +315,25 @@ def _held(
     """Hold staged rows to their contract; those of CSV files were, from their text."""
     if contract is None or rows.recipe["format"] == csv_rows.FORMAT:
         return rows
-    return strict.held_to(connection, rows, staged.path, contract)
+    held = strict.held_to(connection, rows, staged.path, contract)
+    return dataclasses.replace(held, children=rows.children)
 
 
 def _stager(
-    record: ArtifactRecord, contract: Contract | None
+    ws: Workspace, record: ArtifactRecord, path: Path, contract: Contract | None
 ) -> Callable[[DuckDBPyConnection, Path, Path], StagedRows]:
     match record.driver:
         case "csv":
             return partial(csv_rows.stage_csv, contract=contract)
         case "parquet":
-            return parquet_rows.stage_parquet
-        case driver:
-            problem = UnsupportedFormat(driver, f"ingest {record.key!r} from its file")
+            return other_rows.stage_folder if path.is_dir() else parquet_rows.stage_parquet
+        case "json":
+            return other_rows.stage_json
+        case name:
+            driver = ws.formats.driver(name)
+            if driver.kind == "table":
+                return partial(other_rows.stage_table, driver)
+            problem = UnsupportedFormat(name, f"ingest {record.key!r} from its file")
             raise hint(problem, "load it yourself and pass the rows as data=")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,13 +31,38 @@ MEMORY = "200MB"
 
 @dataclass(frozen=True)
 class StagedRows:
-    """Columns and number of staged rows, and how to make their source again."""
+    """Columns and number of staged rows, and how to make their source again.
+
+    ``children`` are tables that records inside the rows became.
+    """
 
     columns: tuple[StoredColumn, ...]
     count: int
     recipe: dict[str, Any]
     added: tuple[StoredColumn, ...] = ()
     first: tuple[str, ...] = ()
+    children: tuple[ChildRows, ...] = ()
+
+
+@dataclass(frozen=True)
+class ChildRows:
+    """A table of records inside rows: its name after that of the rows, and where it is."""
+
+    suffix: str
+    rows: StagedRows
+    path: Path
+
+
+def workplace(target: Path, kind: str) -> Path:
+    """Return a folder in which rows are prepared for a staged file."""
+    return target.with_suffix(f".{kind}")
+
+
+def clear_workplaces(target: Path) -> None:
+    """Remove every folder in which rows were prepared for a staged file."""
+    for path in target.parent.glob(f"{glob.escape(target.stem)}.*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def source_value(column: StoredColumn) -> str:

@@ -11,6 +11,8 @@ tells our own processes apart from foreign ones that hold it.
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import re
 import tempfile
@@ -30,7 +32,11 @@ from consist.store.locks import FileLock
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+logger = logging.getLogger("consist.store")
+
 ALIAS = "consist_db"
+PATIENCE = 2.0
+"""Seconds of waiting for the file after which it is said who holds it."""
 STORAGE_VERSION = "v1.5.0"
 """Written so that clients from DuckDB 1.5 on can open the file."""
 BLOCK_SIZE = 65_536
@@ -128,7 +134,7 @@ class Database:
             self._rest(readers)
 
     def _attach_for_reading(self, deadline: float, wait: float) -> None:
-        if not self._lock.acquire(shared=True, wait=_left(deadline)):
+        if not self._acquire(deadline, shared=True):
             raise _locked(self.path, self._lock.holder(), wait)
         try:
             if self.exists:
@@ -182,11 +188,29 @@ class Database:
             self._busy = True
         taken = False
         try:
-            taken = self._lock.acquire(wait=_left(deadline))
+            taken = self._acquire(deadline)
         finally:
             if not taken:
                 self._rest(0)
         return taken
+
+    def _acquire(self, deadline: float, *, shared: bool = False) -> bool:
+        """Take the lock beside the file; say who has it when that takes long."""
+        left = _left(deadline)
+        if self._lock.acquire(shared=shared, wait=min(left, PATIENCE)):
+            return True
+        if left <= PATIENCE:
+            return False
+        self._say_that_it_waits(self._lock.holder(), _left(deadline))
+        return self._lock.acquire(shared=shared, wait=_left(deadline))
+
+    def _say_that_it_waits(self, holder: str, left: float) -> None:
+        logger.warning(
+            "[Consist] waiting for %s, which is held by %s; giving up in %.0f s",
+            self.path,
+            holder,
+            left,
+        )
 
     @contextmanager
     def writing(self, wait: float) -> Generator[DuckDBPyConnection | None]:
@@ -263,7 +287,7 @@ class Database:
 
     def _attach(self, options: str, deadline: float, wait: float) -> None:
         statement = f"ATTACH {_literal(str(self.path))} AS {ALIAS}{options}"
-        pause = 0.005
+        pause, patient_until = 0.005, time.monotonic() + PATIENCE
         while True:
             holder = self._try_attach(statement)
             if holder is None:
@@ -271,6 +295,9 @@ class Database:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise _locked(self.path, holder, wait)
+            if time.monotonic() > patient_until:
+                patient_until = math.inf
+                self._say_that_it_waits(holder, left)
             time.sleep(min(pause, left))
             pause = min(pause * 2, 0.1)
 

@@ -5,8 +5,10 @@ provenance. A ledger in the same schema tells of each artifact which table its r
 types they had, and what it takes to make the source again. An artifact with nested records has a
 table for each level; the ledger has an entry for each, and those below name their parent.
 
-Types widen where no value changes by it; columns whose types have nothing in common become text,
-from which each artifact's own type is read back.
+Types widen where no value changes by it; columns of plain values whose types have nothing in
+common become text, from which each artifact's own type is read back. Where not even that is so, as
+between a record and a number, the later rows get a column of their own, whose name ends in its
+kind: a call that knows of the conflict refuses them before, and no row is ever lost to a merge.
 
 The rows of an artifact are inserted in their order, by one statement, and read without an
 ``ORDER BY``: DuckDB keeps the order of insertion, so that nothing is ever sorted.
@@ -14,6 +16,7 @@ The rows of an artifact are inserted in their order, by one statement, and read 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -22,10 +25,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from consist.models.record import IngestEvent, RowsRecord, encode, replace
+from consist.models.record import IngestEvent, RowsRecord, StoredColumn, encode, replace
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+logger = logging.getLogger("consist.store")
 
 SCHEMA = "global_tables"
 LEDGER = "_consist_ingest"
@@ -37,6 +42,7 @@ SYSTEM_COLUMNS = {
     "consist_year": "INTEGER",
     "consist_iteration": "INTEGER",
 }
+_SYSTEM = {name: ("", kind) for name, kind in SYSTEM_COLUMNS.items()}
 _RESERVED = re.compile(
     r"consist_(run_id|artifact_id|year|iteration|scenario_id|file)|_consist_.*|_dlt_.*",
     re.IGNORECASE,
@@ -194,7 +200,8 @@ class Loader:
             return False
         for table, _ in known:
             self._forget(table, event.artifact.id)
-        for staged in parts:
+        for part in parts:
+            staged = self._apart(part)
             columns = self._fitted(staged)
             self._insert(staged, columns)
             enter(self._connection, self._ledger, staged.event)
@@ -217,8 +224,9 @@ class Loader:
     def _insert(self, staged: Staged, columns: Columns) -> None:
         event = staged.event
         picked = {
-            stored: f"CAST({identifier(name)} AS {columns[stored.lower()][1]})"
-            for name, stored, _ in kept_columns(event.rows)
+            stored: f"CAST({_value(name, kind, wanted)} AS {wanted})"
+            for name, stored, kind in kept_columns(event.rows)
+            for wanted in [columns[stored.lower()][1]]
         }
         picked |= _provenance(staged)
         names = ", ".join(map(identifier, picked))
@@ -229,6 +237,26 @@ class Loader:
         )
 
     # ------------------------------------------------------------ columns
+
+    def _apart(self, staged: Staged) -> Staged:
+        """Give columns that cannot be one with those of the table a name of their own."""
+        found = {name.lower(): (name, columns) for name, columns in self._tables().items()}
+        name, columns = found.get(staged.event.rows.table.lower(), ("", {}))
+        apart = kept_apart(self._connection, columns, staged, self._target(name), columns)
+        pairs = zip(staged.event.rows.columns, apart.event.rows.columns, strict=True)
+        for old, kind, new in ((a.stored, a.type, b.stored) for a, b in pairs):
+            if old != new:
+                logger.warning(
+                    "[Consist] column %r of table %r is %s, and the rows of %r have %s: theirs"
+                    " are in column %r",
+                    old,
+                    name,
+                    columns[old.lower()][1],
+                    staged.event.artifact.key,
+                    kind,
+                    new,
+                )
+        return apart
 
     def _fitted(self, staged: Staged) -> Columns:
         """Make the table hold the columns of some rows; return them as they are then."""
@@ -270,9 +298,11 @@ class Loader:
         if common != stored:
             # Rows that this transaction deleted are converted as well; only they can fail.
             column = identifier(name)
+            value = f"TRY_CAST({column} AS {common})"
+            if shape_of(stored) != shape_of(common):  # there are no values
+                value = f"NULL::{common}"
             self._connection.execute(
-                f"ALTER TABLE {target} ALTER COLUMN {column} TYPE {common}"
-                f" USING TRY_CAST({column} AS {common})"
+                f"ALTER TABLE {target} ALTER COLUMN {column} TYPE {common} USING {value}"
             )
         return common
 
@@ -331,6 +361,65 @@ def common_type(connection: DuckDBPyConnection, one: str, other: str) -> str:
     return str(row[1])
 
 
+def shape_of(kind: str) -> str:
+    """Return what the values of a type are: ``plain``, or lists, records, maps or unions of what.
+
+    Examples
+    --------
+    >>> [shape_of(kind) for kind in ("BIGINT", "BIGINT[]", "STRUCT(a INTEGER)[3]")]
+    ['plain', 'list of plain', 'list of struct']
+    """
+    if kind.endswith("]"):
+        return f"list of {shape_of(kind[: kind.rindex('[')])}"
+    head = kind.partition("(")[0].lower()
+    return head if head in {"struct", "map", "union"} else "plain"
+
+
+def kept_apart(
+    connection: DuckDBPyConnection, columns: Columns, staged: Staged, table: str, stored: Columns
+) -> Staged:
+    """Return rows with other names for columns that cannot be one with those of a table.
+
+    ``stored`` are those of the columns that ``table`` has by now. What has no values is no
+    obstacle.
+    """
+    changed: dict[str, str] = {}
+    taken = set(columns) | {stored.lower() for _, stored, _ in kept_columns(staged.event.rows)}
+    for column in staged.event.rows.columns:
+        known = columns.get(column.stored.lower())
+        if known is None or shape_of(known[1]) == shape_of(column.type):
+            continue
+        if not _has_values(connection, column.staged, staged.scan):
+            continue
+        if column.stored.lower() in stored and not _has_values(connection, known[0], table):
+            continue
+        base = fit = f"{column.stored}__{shape_of(column.type).replace(' ', '_')}"
+        number = 0
+        while _is_taken(fit.lower(), column, columns, taken):
+            number += 1
+            fit = f"{base}_{number}"
+        taken.add(fit.lower())
+        changed[column.stored] = fit
+    if not changed:
+        return staged
+    rows = staged.event.rows
+    renamed = tuple(
+        replace(column, stored=changed.get(column.stored, column.stored)) for column in rows.columns
+    )
+    return Staged(replace(staged.event, rows=replace(rows, columns=renamed)), staged.path)
+
+
+def _is_taken(name: str, column: StoredColumn, columns: Columns, taken: set[str]) -> bool:
+    known = columns.get(name)
+    same = known is not None and shape_of(known[1]) == shape_of(column.type)
+    return name in taken and not same
+
+
+def _has_values(connection: DuckDBPyConnection, column: str, table: str) -> bool:
+    statement = f"SELECT count({identifier(column)}) > 0 FROM {table}"
+    return bool(connection.execute(statement).fetchall()[0][0])
+
+
 def _binds(connection: DuckDBPyConnection, expression: str) -> bool:
     import duckdb
 
@@ -357,24 +446,31 @@ def view_of(
 
     ``pending`` are staged rows; what is stored of the artifacts ``outdated`` no longer counts.
     """
-    pending = list(pending)
     columns: Columns = dict(stored or {})
-    for staged in pending:
-        kinds = {stored: kind for _, stored, kind in kept_columns(staged.event.rows)}
-        for name, kind in {**kinds, **SYSTEM_COLUMNS}.items():
+    source = f"{database}.{SCHEMA}.{identifier(table)}"
+    apart: list[Staged] = []
+    for given in pending:
+        staged = kept_apart(connection, columns, given, source, stored or {})
+        apart.append(staged)
+        kept = {name: (inside, kind) for inside, name, kind in kept_columns(staged.event.rows)}
+        for name, (inside, kind) in (kept | _SYSTEM).items():
             known = columns.get(name.lower(), (name, kind))
-            columns[name.lower()] = (known[0], common_type(connection, known[1], kind))
+            if shape_of(known[1]) == shape_of(kind):
+                common = common_type(connection, known[1], kind)
+            else:  # one of them has no values
+                common = kind if _has_values(connection, inside, staged.scan) else known[1]
+            columns[name.lower()] = (known[0], common)
     parts: list[str] = []
     if stored is not None:
         parts.append(_stored_part(database, table, columns, stored, outdated))
-    parts += [_staged_part(columns, staged) for staged in pending]
+    parts += [_staged_part(columns, staged) for staged in apart]
     return " UNION ALL ".join(parts)
 
 
 def _stored_part(
     database: str, table: str, columns: Columns, stored: Columns, outdated: Iterable[str]
 ) -> str:
-    values = {key: identifier(name) for key, (name, _) in stored.items()}
+    values = {key: _value(name, kind, columns[key][1]) for key, (name, kind) in stored.items()}
     hidden = ", ".join(map(literal, outdated)) if "consist_artifact_id" in stored else ""
     where = f" WHERE (consist_artifact_id IN ({hidden})) IS NOT TRUE" if hidden else ""
     source = f"{database}.{SCHEMA}.{identifier(table)}"
@@ -383,10 +479,16 @@ def _stored_part(
 
 def _staged_part(columns: Columns, staged: Staged) -> str:
     values = {
-        stored.lower(): identifier(name) for name, stored, _ in kept_columns(staged.event.rows)
+        stored.lower(): _value(name, kind, columns[stored.lower()][1])
+        for name, stored, kind in kept_columns(staged.event.rows)
     }
     values |= _provenance(staged)
     return f"SELECT {_typed(columns, values)} FROM {staged.scan}"
+
+
+def _value(name: str, kind: str, wanted: str) -> str:
+    # What differs in its shape has no values, and cannot be cast.
+    return identifier(name) if shape_of(kind) == shape_of(wanted) else "NULL"
 
 
 def _typed(columns: Columns, values: Mapping[str, str]) -> str:

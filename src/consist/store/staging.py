@@ -9,8 +9,9 @@ before it could say what they are.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Collection, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -129,6 +130,16 @@ def clear(folder: Path, keep: Collection[str], named: Callable[[], Collection[st
     for path in free:
         if path.name.removeprefix(_BEGUN) not in needed:
             path.unlink(missing_ok=True)
+    for path in _workplaces(folder):
+        if not path.with_suffix(SUFFIX).exists():  # its owner made that first
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _workplaces(folder: Path) -> list[Path]:
+    """Return the folders in which rows are prepared, also of processes that were killed."""
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return []
 
 
 def listed(folder: Path) -> list[Path]:

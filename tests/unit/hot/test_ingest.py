@@ -275,8 +275,6 @@ def test_rows_that_make_no_table_are_named(tracker: Tracker, raw: Path, data: An
 def test_what_is_not_supported_is_said(tracker: Tracker, raw: Path) -> None:
     artifact = logged(tracker, raw)
     with tracker.start_run("r", model="m"):
-        with pytest.raises(NotSupportedYet, match="column 'deep'"):
-            tracker.ingest(artifact, [{"deep": {"a": 1}}])
         wide = pa.table({"d": pa.array([None], pa.decimal256(50, 2))})
         with pytest.raises(NotSupportedYet, match="'d' of type decimal256"):
             tracker.ingest(artifact, wide)
@@ -320,7 +318,7 @@ def test_files_that_cannot_be_ingested_are_refused(tracker: Tracker, here: Path)
             tracker.ingest(tracker.log_artifact("ragged.csv", key="ragged"))
         with pytest.raises(UnsupportedFormat, match=r"broken\.parquet"):
             tracker.ingest(tracker.log_artifact("broken.parquet", key="broken"))
-        with pytest.raises(UnsupportedFormat, match="'json' cannot ingest 'j'"):
+        with pytest.raises(UnsupportedFormat, match="holds no records"):
             tracker.ingest(tracker.log_artifact("t.json", key="j"))
         with pytest.raises(WrongType, match="pass an Artifact"):
             tracker.ingest("t.csv")  # type: ignore[arg-type]
