@@ -136,7 +136,8 @@ def ingest(
         If the file is gone and ``data`` is not given.
     ValueError
         If the file was changed since it was recorded, or its format or the data make no table;
-        if the rows break the schema (``SchemaViolation``, which tells column, rule and first
+        if a column cannot be one with that of the same name in the table (``ColumnConflict``); if
+        the rows break the schema (``SchemaViolation``, which tells column, rule and first
         rows), or the schema asks for what cannot be checked (``ModelUnusable``). Nothing is left
         of such an ingest.
     ImportError
@@ -314,7 +315,8 @@ def _held(
     """Hold staged rows to their contract; those of CSV files were, from their text."""
     if contract is None or rows.recipe["format"] == csv_rows.FORMAT:
         return rows
-    return strict.held_to(connection, rows, staged.path, contract)
+    held = strict.held_to(connection, rows, staged.path, contract)
+    return dataclasses.replace(held, children=rows.children)
 
 
 def _stager(

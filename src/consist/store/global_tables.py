@@ -243,9 +243,8 @@ class Loader:
         found = {name.lower(): (name, columns) for name, columns in self._tables().items()}
         name, columns = found.get(staged.event.rows.table.lower(), ("", {}))
         apart = kept_apart(self._connection, columns, staged, self._target(name), columns)
-        for (_, old, kind), (_, new, _) in zip(
-            kept_columns(staged.event.rows), kept_columns(apart.event.rows), strict=True
-        ):
+        pairs = zip(staged.event.rows.columns, apart.event.rows.columns, strict=True)
+        for old, kind, new in ((a.stored, a.type, b.stored) for a, b in pairs):
             if old != new:
                 logger.warning(
                     "[Consist] column %r of table %r is %s, and the rows of %r have %s: theirs"

@@ -38,7 +38,12 @@ def ask(tracker: Tracker, statement: str) -> list[tuple[Any, ...]]:
 
 def in_file(tracker: Tracker, statement: str) -> list[tuple[Any, ...]]:
     """Ask the file alone, as any DuckDB client would."""
-    with duckdb.connect(str(tracker.db_path), read_only=True) as connection:
+    database = tracker.store.database  # type: ignore[attr-defined]
+    with (
+        database.alone(60) as alone,  # else a merge in the background may have it just now
+        duckdb.connect(str(tracker.db_path), read_only=True) as connection,
+    ):
+        assert alone
         return connection.execute(statement).fetchall()
 
 
