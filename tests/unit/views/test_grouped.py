@@ -518,7 +518,8 @@ def test_a_comment_that_somebody_wrote_into_the_file_does_no_harm(tmp_path: Path
             assert [run.id for run in looking.find_runs()] == ["a"]
 
 
-@pytest.mark.filterwarnings("ignore:fetch_arrow_table")  # what Ibis itself calls
+@pytest.mark.filterwarnings("ignore:fetch_arrow_table")  # both are what Ibis itself calls
+@pytest.mark.filterwarnings("ignore:The 'future.infer_string' option")
 def test_ibis_shows_a_grouped_view_by_a_sample(small: World) -> None:
     pytest.importorskip("ibis")
     tracker = small.tracker
