@@ -104,9 +104,7 @@ def test_it_names_the_columns_of_the_table(
     assert list(read) == [field.name for field in fields]
     back = layout_of_model(model)
     assert isinstance(back, SchemaRecord)
-    assert [field.type for field in back.fields] == [
-        (KEPT | WIDER)[field.type] for field in fields
-    ]
+    assert [field.type for field in back.fields] == [(KEPT | WIDER)[field.type] for field in fields]
     assert [field.nullable for field in back.fields] == [field.nullable for field in fields]
     assert model.__tablename__ == table
     assert back.relations == found.relations
