@@ -37,8 +37,9 @@ def get_registered_schema(
     --------
     ``model = tracker.get_registered_schema(artifact.meta["schema_name"])``
     """
-    if not isinstance(schema_name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise WrongType(f"schema_name={schema_name!r} is {a_kind(schema_name)}, not text")
+    given: object = schema_name
+    if not isinstance(given, str):
+        raise WrongType(f"schema_name={given!r} is {a_kind(given)}, not text")
     if not schema_name.strip():
         raise UsageError("schema_name is empty; pass the name of a class")
     return ws.schemas.get(schema_name, default)
