@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from consist.errors import UsageError, WrongType, a_kind, hint
 
@@ -37,7 +37,7 @@ def get_registered_schema(
     --------
     ``model = tracker.get_registered_schema(artifact.meta["schema_name"])``
     """
-    given: object = schema_name
+    given = cast("object", schema_name)
     if not isinstance(given, str):
         raise WrongType(f"schema_name={given!r} is {a_kind(given)}, not text")
     if not schema_name.strip():
