@@ -1,12 +1,11 @@
 """The examples of the Tracker reference (002), run as printed."""
 
-# ruff: noqa: ARG005 - stand-ins take the arguments of what they stand for
+
 # ruff: noqa: TRY301 - the examples stand as printed
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -224,21 +223,3 @@ def test_hooks_as_decorator_and_as_call(
     with tracker.start_run("r", "m"):
         pass
     assert capsys.readouterr().out == "Starting run r\nNotify r\n"
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        pytest.param(
-            lambda t, path: t.log_dataframe(pd.DataFrame(), "k", schema=MySchema),
-            marks=pytest.mark.xfail(
-                strict=True, reason="ingestion belongs to the issue on ingested data (ING)"
-            ),
-            id="schema",
-        ),
-    ],
-)
-def test_features_of_later_issues(tracker: Tracker, raw: Path, call: Any) -> None:
-    # ART-033
-    with tracker.start_run("r", "m"):
-        call(tracker, raw)
