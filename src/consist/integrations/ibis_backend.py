@@ -28,6 +28,7 @@ class TrackerBackend(Backend):
 
     _can_reconnect = False
     _ws: Workspace
+    _epoch = -1
 
     @classmethod
     def over(cls, ws: Workspace) -> TrackerBackend:
@@ -36,8 +37,14 @@ class TrackerBackend(Backend):
         backend._ws = ws
         # What connecting would set, without the settings that other questions share.
         backend._record_batch_readers_consumed = {}
-        backend.con = ws.store.scratch()
+        backend._renew()
         return backend
+
+    def _renew(self) -> None:
+        """Connect anew where a merge that failed has ended what the connection was to."""
+        epoch = self._ws.store.database.epoch
+        if epoch != self._epoch:
+            self.con, self._epoch = self._ws.store.scratch(), self._ws.store.database.epoch
 
     def list_tables(self, *, like: str | None = None, **_: Any) -> list[str]:
         """Return the names of tables and views."""
@@ -68,8 +75,10 @@ class TrackerBackend(Backend):
         text = self.compile(table, **options)
 
         def batches() -> Iterator[Any]:
-            with self._ws.store.ask(), self.con.cursor() as cursor:
-                yield from cursor.sql(text).to_arrow_reader(rows)
+            with self._ws.store.ask():
+                self._renew()
+                with self.con.cursor() as cursor:
+                    yield from cursor.sql(text).to_arrow_reader(rows)
 
         return pa.RecordBatchReader.from_batches(table.schema().to_pyarrow(), batches())
 
@@ -83,6 +92,7 @@ def _while_asking(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         with self._ws.store.ask():
+            self._renew()
             return method(self, *args, **kwargs)
 
     return call

@@ -11,6 +11,7 @@ tells our own processes apart from foreign ones that hold it.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import os
@@ -50,6 +51,7 @@ _THIS_PROCESS = "another connection of this process"
 
 _instances: weakref.WeakValueDictionary[str, Database] = weakref.WeakValueDictionary()
 _instances_lock = threading.Lock()
+_numbers = itertools.count()
 
 
 def open_database(path: Path) -> Database:
@@ -80,6 +82,7 @@ class Database:
 
     def _begin(self) -> None:
         self._connection: DuckDBPyConnection | None = None
+        self._aside: DuckDBPyConnection | None = None
         self._changed = threading.Condition()
         self._readers = 0
         self._busy = False
@@ -107,12 +110,13 @@ class Database:
             If somebody else holds the file for longer than ``wait`` seconds.
         """
         self._enter_reading(wait)
-        life, cursor = self._life, self.scratch()
+        life, cursor = self._life, None
         try:
+            cursor = self.scratch()
             yield cursor
         finally:
             if life == self._life:
-                cursor.close()
+                _close(cursor)
                 self._leave_reading()
             else:
                 locks.abandon(cursor)  # forked in the middle: it is the parent's
@@ -229,16 +233,17 @@ class Database:
             self.refused = error
             yield None
             return
-        life, cursor = self._life, self.scratch()
+        life, cursor = self._life, None
         try:
             with self._written():
+                cursor = self.scratch()
                 # A merge leaves the machine to the runs; and DuckDB pays nearly twice for inserting
                 # with two threads.
                 cursor.execute(f"SET memory_limit = '{WRITER_MEMORY}'; SET threads = 1")
                 yield cursor
         finally:
             if life == self._life:
-                cursor.close()
+                _close(cursor)
                 self._detach()
                 self._run("RESET memory_limit; RESET threads")
             else:
@@ -278,7 +283,7 @@ class Database:
             with self._changed:  # whoever wants a cursor meanwhile gets one of the new instance
                 failed, self._connection = self._connection, None
             if failed is not None:
-                failed.close()
+                failed.close()  # and with it every cursor of it, so that the file is let go
             raise _unusable(self.path, str(error)) from error
 
     def _rest(self, readers: int) -> None:
@@ -326,20 +331,28 @@ class Database:
             raise
 
     def _memory(self) -> DuckDBPyConnection:
-        if self._connection is None:
-            import duckdb
-
-            self._connection = duckdb.connect(":memory:")
-            self._connection.execute("SET TimeZone = 'UTC'")
-            spill = os.path.join(tempfile.gettempdir(), f"consist-{os.getpid()}.spill")  # noqa: PTH118
-            self._connection.execute(f"SET temp_directory = {_literal(spill)}")
-            self.epoch += 1
-        return self._connection
+        # Whoever comes second while an instance begins must get the same one, or a merge would
+        # attach the file to one instance and write to another.
+        with self._changed:
+            if self._connection is None:
+                self._connection = _instance()
+                self.epoch += 1
+            return self._connection
 
     def scratch(self) -> DuckDBPyConnection:
-        """Return a cursor of the in-memory instance."""
+        """Return a cursor of the in-memory instance; a merge that fails closes it."""
         with self._changed:
             return self._memory().cursor()
+
+    def aside(self) -> DuckDBPyConnection:
+        """Return a cursor that no merge concerns, for what is not in the database.
+
+        A merge limits memory and threads of the instance that the file is attached to.
+        """
+        with self._changed:
+            if self._aside is None:
+                self._aside = _instance()
+            return self._aside.cursor()
 
     # ------------------------------------------------------------ fork
 
@@ -354,6 +367,7 @@ class Database:
     def abandon(self) -> None:
         """Begin anew in a forked child: the parent's threads and locks are not there."""
         locks.abandon(self._connection)
+        locks.abandon(self._aside)
         self._life += 1
         self._begin()
 
@@ -362,6 +376,23 @@ def _abandon(database: Database) -> None:
     global _instances_lock  # noqa: PLW0603 - a thread of the parent may have held it
     _instances_lock = threading.Lock()
     database.abandon()
+
+
+def _instance() -> DuckDBPyConnection:
+    """Return a new in-memory instance, which spills into a folder of its own."""
+    import duckdb
+
+    connection = duckdb.connect(":memory:")
+    connection.execute("SET TimeZone = 'UTC'")
+    spill = f"consist-{os.getpid()}-{next(_numbers)}.spill"
+    folder = os.path.join(tempfile.gettempdir(), spill)  # noqa: PTH118
+    connection.execute(f"SET temp_directory = {_literal(folder)}")
+    return connection
+
+
+def _close(cursor: DuckDBPyConnection | None) -> None:
+    if cursor is not None:
+        cursor.close()
 
 
 def _left(deadline: float) -> float:

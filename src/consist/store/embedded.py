@@ -263,7 +263,7 @@ class EmbeddedStore:
             raise TrackerClosed("read ingested rows")
         with self.staged.held(artifact_id) as staged:
             if staged is not None:
-                with self.database.scratch() as connection:
+                with self.database.aside() as connection:
                     yield ArtifactRows(connection, staged.event.rows, select_staged(staged))
                 return
         with self.ask() as connection:
