@@ -49,16 +49,31 @@ def refuse_conflicts(ws: Workspace, event: IngestEvent, path: Path, *, offline: 
             raise hint(problem, "convert or rename the column, or ingest under another key")
 
 
-def remember(ws: Workspace, event: IngestEvent, path: Path) -> None:
-    """Note the columns that a table has by an ingest; plain ones only where they have values."""
+def shapes_told(ws: Workspace, event: IngestEvent, path: Path) -> dict[str, str]:
+    """Return types of the columns that a table gets by an ingest, as far as they are news.
+
+    Plain ones count only where they have values.
+    """
     known = _known(ws, event.rows.table)
-    for column in event.rows.columns:
-        shapes = known.setdefault(column.stored.lower(), {})
-        shape = shape_of(column.type)
-        if shape not in shapes and (
-            column.type != "INTEGER" or _has_values(Staged(event, path), column)
-        ):
-            shapes[shape] = (column.type, event.artifact.id)
+    return {
+        column.stored.lower(): column.type
+        for column in event.rows.columns
+        if shape_of(column.type) not in known.get(column.stored.lower(), {})
+        and (column.type != "INTEGER" or _has_values(Staged(event, path), column))
+    }
+
+
+def remember(ws: Workspace, event: IngestEvent, told: dict[str, str]) -> None:
+    """Note what :func:`shapes_told` of an ingest, once it is recorded."""
+    known, artifact_id = _known(ws, event.rows.table), event.artifact.id
+    types = {column.stored.lower(): column.type for column in event.rows.columns}
+    for column, shapes in list(known.items()):
+        kept = shape_of(types[column]) if column in types else None
+        for shape, (_, owner) in list(shapes.items()):
+            if owner == artifact_id and shape != kept:  # what the artifact had is replaced
+                shapes.pop(shape, None)
+    for column, kind in told.items():
+        known.setdefault(column, {}).setdefault(shape_of(kind), (kind, artifact_id))
 
 
 def _known(ws: Workspace, table: str) -> dict[str, dict[str, tuple[str, str]]]:

@@ -26,7 +26,7 @@ from consist.errors import (
     hint,
 )
 from consist.hot import csv_rows, given_rows, other_rows, parquet_rows, strict
-from consist.hot.conflicts import refuse_conflicts, remember
+from consist.hot.conflicts import refuse_conflicts, remember, shapes_told
 from consist.hot.naming import table_name
 from consist.hot.schemas import with_schemas
 from consist.hot.staged_rows import MEMORY, StagedRows, clear_workplaces, in_memory
@@ -163,12 +163,13 @@ def ingest(
         refuse_conflicts(ws, event, staged.path, offline=owner.active is None)
         if profile_schema:
             event = with_schemas(ws, owner.active, event, schema)
-        remember(ws, event, staged.path)
+        told = shapes_told(ws, event, staged.path)
         if owner.active is not None:
             ws.store.ingest(event, staged, *children)
             owner.active.tell(event.artifact, event.news)
         else:
             ws.store.ingest_now(event, staged, *children)
+        remember(ws, event, told)
     artifact.meta = {**artifact.meta, **event.news}
     columns = {column.stored: column.type for column in (*rows.columns, *rows.added)}
     tables = {child.table: child.count for child in event.rows.children}

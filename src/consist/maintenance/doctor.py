@@ -12,7 +12,15 @@ from consist.maintenance.places import run_folders, snapshot_files, store_of
 from consist.models.record import IngestEvent
 from consist.progress import counting
 from consist.store import locks
-from consist.store.condition import contradictions, drift, run_ids, unended
+from consist.store.arriving import NOTE, can_be_read, rows_aside
+from consist.store.condition import (
+    contradictions,
+    drift,
+    kept_apart,
+    run_ids,
+    still_aside,
+    unended,
+)
 from consist.store.copying import temporaries
 from consist.store.database import ALIAS
 from consist.store.journals import UnknownRecord, list_journals, read_entries
@@ -111,9 +119,11 @@ def doctor_db(ws: Workspace, *, snapshots: bool = True) -> Diagnosis:
         positions = stored_positions(connection) if values else {}
         open_runs, wrong, rows = unended(connection), contradictions(connection), drift(connection)
         stored, runs = Stored(connection, "main"), run_ids(connection)
+        apart, aside = kept_apart(connection), still_aside(connection, rows_aside(store.folder))
     findings = [
         *_of_runs(open_runs.dead, open_runs.unknown),
         *_of_tables(wrong, rows),
+        *_of_rows(apart, aside),
         *_of_identity(store, values),
         *_of_journals(store, positions),
         *(_of_snapshots(ws, store, stored, runs) if snapshots else ()),
@@ -186,6 +196,21 @@ def _of_tables(wrong: Mapping[str, list[str]], rows: Mapping[str, str]) -> Itera
     )
 
 
+def _of_rows(apart: Sequence[str], aside: Sequence[str]) -> Iterator[Finding]:
+    yield from _finding(
+        "columns_kept_apart",
+        apart,
+        "ask both columns; or convert the values and ingest these artifacts again",
+        note=True,
+    )
+    yield from _finding(
+        "rows_put_aside",
+        aside,
+        "the tables do not have them: ingest these artifacts again, then remove the files from"
+        " damaged/ beside the journal",
+    )
+
+
 def _of_identity(store: EmbeddedStore, values: Mapping[str, str]) -> Iterator[Finding]:
     state, version = store.belonging.state, int(values.get("schema_version", 0))
     if values and version < SCHEMA_VERSION:
@@ -217,6 +242,7 @@ def _of_journals(store: EmbeddedStore, positions: Mapping[str, int]) -> Iterator
     folder = store.folder
     unread: list[str] = []
     lost: list[str] = []
+    broken: list[str] = []
     named = set[str]()
     for journal in list_journals(folder.path):
         for entry in read_entries(journal.path, positions.get(journal.token, 0)):
@@ -226,8 +252,9 @@ def _of_journals(store: EmbeddedStore, positions: Mapping[str, int]) -> Iterator
             if isinstance(entry.record, IngestEvent):
                 told = f"{entry.record.artifact.key} of {entry.record.run_id}"
                 named.update(entry.record.rows.files)
-                paths = (folder.rows / name for name in entry.record.rows.files)
+                paths = [folder.rows / name for name in entry.record.rows.files]
                 lost += [f"{told}: {path}" for path in paths if not path.exists()]
+                broken += [f"{told}: {path}" for path in _unreadable(store, paths)]
         if not locks.is_locked(str(journal.path)) and _reached(journal.path) < journal.size:
             unread.append(f"{journal.path} ends in the middle of a record")
     yield from _finding(
@@ -239,12 +266,22 @@ def _of_journals(store: EmbeddedStore, positions: Mapping[str, int]) -> Iterator
     )
     yield from _finding("staged_rows_without_file", lost, "ingest these artifacts again")
     yield from _finding(
+        "staged_rows_damaged",
+        broken,
+        "ingest these artifacts again; the next merge puts the files aside",
+    )
+    yield from _finding(
         "staged_rows_without_record",
         [str(path) for path in abandoned(folder.rows, named)],
         "their rows are stored, or were never acknowledged; the next merge removes the files",
         note=True,
     )
-    damaged = sorted(str(path) for path in _listed(folder.damaged))
+    told = {name for rows in rows_aside(folder) for name in rows.files}
+    damaged = [
+        str(path)
+        for path in sorted(_listed(folder.damaged))
+        if path.name.partition(NOTE)[0] not in told
+    ]
     yield from _finding(
         "damaged_files",
         damaged,
@@ -256,6 +293,11 @@ def _of_journals(store: EmbeddedStore, positions: Mapping[str, int]) -> Iterator
         "consist db compact removes them",
         note=True,
     )
+
+
+def _unreadable(store: EmbeddedStore, paths: Sequence[Path]) -> list[Path]:
+    with store.database.aside() as connection:
+        return [path for path in paths if path.exists() and not can_be_read(connection, path)]
 
 
 def _reached(path: Path) -> int:

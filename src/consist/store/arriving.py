@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from consist.models.record import IngestEvent
+import msgspec
+
+from consist.models.record import IngestEvent, encode
 from consist.store import locks, staging
 from consist.store.database import ALIAS
 from consist.store.folder import JournalFolder
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("consist.store")
 
+NOTE = ".told.json"
+
 
 def _is_refusal(error: Exception) -> bool:
     import duckdb
@@ -33,6 +38,40 @@ def _is_refusal(error: Exception) -> bool:
         duckdb.ProgrammingError,
     )
     return isinstance(error, refusals)
+
+
+class RowsAside(msgspec.Struct, frozen=True):
+    """Rows that no table took, as told beside the files that hold them."""
+
+    artifact_id: str
+    key: str
+    run_id: str
+    table: str
+    files: tuple[str, ...]
+    reason: str
+
+
+def rows_aside(folder: JournalFolder) -> list[RowsAside]:
+    """Return which rows were put aside and still are."""
+    found: list[RowsAside] = []
+    for path in sorted(folder.damaged.glob(f"*{NOTE}")):
+        with suppress(OSError, msgspec.DecodeError):
+            told = msgspec.json.decode(path.read_bytes(), type=RowsAside)
+            if any((folder.damaged / name).exists() for name in told.files):
+                found.append(told)
+    return found
+
+
+def can_be_read(connection: DuckDBPyConnection, path: Path) -> bool:
+    """Whether every value of a staged file can be read."""
+    import duckdb
+
+    try:
+        statement = f"SELECT max(hash(COLUMNS(*))) FROM read_parquet({literal(str(path))})"
+        connection.execute(statement).fetchall()
+    except duckdb.Error:
+        return False
+    return True
 
 
 class ArrivingRows:
@@ -51,7 +90,7 @@ class ArrivingRows:
         self._marked = HAS_ROWS in store_values(connection, ALIAS)
         self._stored: set[str] = set()
         self._unreadable: set[str] = set()
-        self._failed: list[Path] = []
+        self._failed: IngestEvent | None = None
 
     def store(self, settled: Iterable[Settled]) -> None:
         """Store the rows that some records name, in the transaction of these records."""
@@ -70,9 +109,9 @@ class ArrivingRows:
         if any(path.name in self._unreadable or not path.exists() for _, path in parts):
             self.lost.add(event.artifact.id)
             return
-        self._failed = [path for _, path in parts]
+        self._failed = event
         self._loader.load(*parts)
-        self._failed = []
+        self._failed = None
         self.lost.discard(event.artifact.id)
         if not self._marked:
             set_value(self._connection, ALIAS, HAS_ROWS, "1")
@@ -92,10 +131,14 @@ class ArrivingRows:
         bool
             Whether there is reason to try again.
         """
-        paths, self._failed = self._failed, []
+        event, self._failed = self._failed, None
         self._loader = Loader(self._connection, ALIAS)
         self._marked = HAS_ROWS in store_values(self._connection, ALIAS)
-        if not paths or (all(map(self._can_be_read, paths)) and not _is_refusal(error)):
+        if event is None:
+            return False
+        paths = [self._folder.rows / name for name in event.rows.files]
+        whole = all(can_be_read(self._connection, path) for path in paths)
+        if whole and not _is_refusal(error):
             return False
         for path in paths:
             target = self._folder.damaged / path.name
@@ -104,16 +147,17 @@ class ArrivingRows:
                 path.replace(target)
             say_once(target, "holds staged rows that cannot be stored; it is kept, without them")
             self._unreadable.add(path.name)
-        return True
-
-    def _can_be_read(self, path: Path) -> bool:
-        import duckdb
-
-        try:
-            statement = f"SELECT max(hash(COLUMNS(*))) FROM read_parquet({literal(str(path))})"
-            self._connection.execute(statement).fetchall()
-        except duckdb.Error:
-            return False
+        told = RowsAside(
+            artifact_id=event.artifact.id,
+            key=event.artifact.key,
+            run_id=event.run_id,
+            table=event.rows.table,
+            files=event.rows.files,
+            reason=str(error).partition("\n")[0],
+        )
+        note = self._folder.damaged / f"{event.rows.file}{NOTE}"
+        with suppress(OSError):  # it only tells what the merge has logged
+            note.write_bytes(encode(told))
         return True
 
     def disclaim(self, *, refilled: bool) -> int:

@@ -5,7 +5,8 @@ Every statement is asked with the tail, so that records which no merge has reach
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,8 +14,9 @@ import msgspec
 
 from consist.models.record import ProcessRecord
 from consist.store import locks
+from consist.store.arriving import RowsAside
 from consist.store.database import ALIAS
-from consist.store.global_tables import LEDGER, SCHEMA, common_type
+from consist.store.global_tables import LEDGER, SCHEMA, common_type, shape_of
 from consist.store.migrations import CHANGES_SINCE, store_values
 from consist.store.row_tables import RowTable, asked_tables, count, row_tables
 from consist.store.tail_rows import HAS_ROWS
@@ -183,6 +185,50 @@ def _told(connection: DuckDBPyConnection) -> dict[str, list[tuple[str, str]]]:
     for table, column, kind in rows:
         told.setdefault(table, []).append((column, kind))
     return told
+
+
+_APART = re.compile(r"(.+)__((?:list_of_)*(?:plain|struct|map|union))(?:_\d+)?")
+
+
+def kept_apart(connection: DuckDBPyConnection) -> list[str]:
+    """Tell which columns hold values that those of the same name could not take in."""
+    if HAS_ROWS not in store_values(connection, ALIAS):
+        return []
+    shape = '[{"name": "VARCHAR", "stored": "VARCHAR", "type": "VARCHAR"}]'
+    rows = _pairs(
+        connection,
+        "SELECT table_name, c.name, c.stored, c.type, count(DISTINCT artifact_id) FROM (SELECT"
+        f" table_name, artifact_id, unnest(from_json(json_extract(source, '$.columns'), '{shape}'))"
+        f" AS c FROM {ALIAS}.{SCHEMA}.{LEDGER}) WHERE c.name <> c.stored"
+        " AND contains(c.stored, '__') GROUP BY ALL ORDER BY ALL",
+    )
+    tables = row_tables(connection, ALIAS)
+    found: list[str] = []
+    for table, name, stored, kind, artifacts in rows:
+        match, known = _APART.fullmatch(stored), tables.get(table.lower())
+        first = known.columns.get(match[1].lower()) if match and known else None
+        if first is not None and shape_of(first[1]) != shape_of(kind):
+            found.append(
+                f"{table}: {stored} has {name!r} of {artifacts} artifacts, {kind}; {first[0]} is"
+                f" {first[1]}"
+            )
+    return found
+
+
+def still_aside(connection: DuckDBPyConnection, told: Iterable[RowsAside]) -> list[str]:
+    """Tell which rows were put aside and have not been ingested again since."""
+    told = list(told)
+    again = connection.execute(
+        "SELECT id FROM main.artifact WHERE id IN (SELECT unnest(?::VARCHAR[]))"
+        " AND json_extract_string(meta, '$.is_ingested') = 'true'",
+        [[one.artifact_id for one in told]],
+    ).fetchall()
+    there = {row[0] for row in again}
+    return [
+        f"{one.key} of {one.run_id}, for table {one.table}: {one.files[0]}; {one.reason}"
+        for one in told
+        if one.artifact_id not in there
+    ]
 
 
 def _misfits(

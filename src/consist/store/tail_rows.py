@@ -13,10 +13,13 @@ from consist.store.global_tables import (
     LEDGER,
     LEDGER_COLUMNS,
     SCHEMA,
+    SYSTEM_COLUMNS,
     Staged,
     enter,
     identifier,
     ingested_at,
+    kept_columns,
+    literal,
     select_staged,
     select_stored,
     stored_rows,
@@ -54,11 +57,13 @@ class TailRows:
         self._stored = False
         self._outdated = False
         self._views: set[str] = set()
+        self._readable: set[Path] = set()
 
     def renew(self, *, stored: bool, new_instance: bool) -> None:
         """Forget what was staged: the database, or the instance that is asked, is another."""
         self._outdated |= stored or bool(self._pending) or bool(self._views)
         self._pending, self._stored = {}, stored
+        self._readable = set()
         if new_instance:
             self._views = set()
 
@@ -97,10 +102,29 @@ class TailRows:
             connection.execute(f"DROP VIEW IF EXISTS memory.{SCHEMA}.{identifier(table)}")
         for table in wanted:
             pending, outdated = by_table.get(table, []), replaced.get(table.lower(), [])
-            sql = view_of(connection, ALIAS, table, stored.get(table), pending, outdated)
+            broken = next((one for one in pending if not self._opens(connection, one)), None)
+            sql = (
+                view_of(connection, ALIAS, table, stored.get(table), pending, outdated)
+                if broken is None
+                else _failing(broken)
+            )
             name = f"memory.{SCHEMA}.{identifier(table)}"
             connection.execute(f"CREATE OR REPLACE VIEW {name} AS {sql}")
         self._views, self._outdated = set(wanted), False
+
+    def _opens(self, connection: DuckDBPyConnection, staged: Staged) -> bool:
+        """Whether a staged file is one; else only questions for its table may fail."""
+        import duckdb
+
+        if staged.path not in self._readable:
+            # A cursor of its own, since an error would end the transaction of the connection.
+            with connection.cursor() as aside:
+                try:
+                    aside.execute(f"SELECT * FROM {staged.scan} LIMIT 0")
+                except duckdb.Error:
+                    return False
+            self._readable.add(staged.path)
+        return True
 
     def _replaced(self, connection: DuckDBPyConnection) -> dict[str, list[str]]:
         """Return the artifacts whose stored rows no longer count, by table in lower case.
@@ -140,3 +164,15 @@ class TailRows:
         if rows is None:
             return None
         return ArtifactRows(connection, rows, select_stored(ALIAS, artifact_id, rows))
+
+
+def _failing(staged: Staged) -> str:
+    """Return SQL that says why the rows of a table cannot be read."""
+    event = staged.event
+    why = (
+        f"{staged.path} is damaged; it has the rows of {event.artifact.key!r} of run"
+        f" {event.run_id!r}, and the next merge puts it aside"
+    )
+    kinds = {name: kind for _, name, kind in kept_columns(event.rows)} | SYSTEM_COLUMNS
+    columns = ", ".join(f"CAST(NULL AS {kind}) AS {identifier(n)}" for n, kind in kinds.items())
+    return f"SELECT {columns} WHERE CAST(error({literal(why)}) AS BOOLEAN)"

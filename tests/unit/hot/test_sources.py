@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -18,11 +19,18 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from consist.errors import ColumnConflict, MissingExtra, UnsupportedFormat, UsageError
+from consist import Tracker
+from consist.errors import (
+    ColumnConflict,
+    MissingExtra,
+    StoreLocked,
+    UnsupportedFormat,
+    UsageError,
+)
 from consist.formats.base import BaseDriver, Kind
+from tests.unit.store.children import holding
 
 if TYPE_CHECKING:
-    from consist import Tracker
     from consist.models.artifact import Artifact
 
 
@@ -291,6 +299,34 @@ def test_a_column_that_cannot_be_one_is_refused(tracker: Tracker, here: Path) ->
         ({"a": 1}, None),
         (None, [1, 2]),
     ]
+
+
+def test_rows_that_were_refused_or_replaced_are_no_obstacle(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # ING-002
+    monkeypatch.setenv("CONSIST_LOCK_WAIT", "0.3")
+    record, plain = pa.table({"v": [{"a": 1}]}), pa.table({"v": [1]})
+    Path("0.csv").write_text("x\n0\n")
+    with Tracker(here / "runs", here / "db.duckdb") as tracker:
+        with tracker.start_run("r0", model="m"):
+            refused = tracker.log_artifact("0.csv", key="t")
+        tracker.store.sync()
+        with holding(here, read_only=True), pytest.raises(StoreLocked):
+            tracker.ingest(refused, record)
+        with tracker.start_run("r1", model="m"), monkeypatch.context() as patch:
+            patch.setattr(tracker.store.journal, "append", no_space)
+            with pytest.raises(OSError, match="No space"):
+                tracker.ingest(refused, record)
+        assert staged(tracker) == []
+        first = made(tracker, 2, plain)
+        tracker.ingest(first, record)
+        made(tracker, 3, record)
+        assert ask(tracker, "SELECT v FROM global_tables.t") == [({"a": 1},)] * 2
+
+
+def no_space(_payload: bytes) -> tuple[str, int]:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_conflict_that_nobody_could_know_loses_no_row(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from consist import Tracker
@@ -428,3 +429,45 @@ def test_the_doctor_names_staged_files_of_nobody(tracker: Tracker) -> None:
     tracker.store.sync()
     assert not stray.exists()
     assert tracker.doctor_db().findings == []
+
+
+def test_the_doctor_tells_of_columns_that_were_kept_apart(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consist.hot.conflicts._known", lambda *_: {})  # as in two processes
+    for number, value in enumerate([1, {"a": 1}, {"a": 2}]):
+        with tracker.start_run(f"r{number}", model="m", config={"n": number}):
+            artifact = tracker.log_dataframe(pd.DataFrame({"a__b": [0]}), key="t")
+            tracker.ingest(artifact, pa.table({"v": [value], "a__b": [number]}))
+    tracker.store.sync()
+    (finding,) = tracker.doctor_db().findings
+    assert (finding.check, finding.severity) == ("columns_kept_apart", "note")
+    assert finding.items == ["t: v__struct has 'v' of 2 artifacts, STRUCT(a BIGINT); v is BIGINT"]
+
+
+def test_damaged_staged_rows_stop_only_questions_for_their_table(
+    tracker: Tracker, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame, made = pd.DataFrame({"n": [1, 2]}), {}
+    for key in ("bad", "good"):
+        with tracker.start_run(key, model="m", config={"key": key}):
+            made[key] = tracker.log_dataframe(frame, key=key)
+            tracker.ingest(made[key])
+    (bad, good) = sorted(tracker.store.folder.rows.glob("*.parquet"))
+    bad.write_bytes(b"not Parquet")
+    for _ in range(2):
+        with tracker.store.ask() as connection:
+            assert connection.execute("SELECT count(*) FROM run").fetchall() == [(2,)]
+            assert len(connection.execute("FROM global_tables.good").fetchall()) == 2
+            with pytest.raises(duckdb.Error, match=r"is damaged; it has the rows of 'bad' of run"):
+                connection.execute("SELECT count(*) FROM global_tables.bad").fetchall()
+    (finding,) = tracker.doctor_db().findings
+    assert (finding.check, finding.items) == ("staged_rows_damaged", [f"bad of bad: {bad}"])
+    tracker.store.sync()
+    (finding,) = tracker.doctor_db().findings
+    assert finding.check == "rows_put_aside"
+    assert finding.items[0].startswith(f"bad of bad, for table bad: {bad.name}; ")
+    assert not tracker.doctor_db().is_healthy
+    tracker.ingest(made["bad"])
+    assert tracker.doctor_db().findings == []
+    assert good.name not in caplog.text
