@@ -147,7 +147,7 @@ class Crowd:
 
 
 @pytest.mark.parametrize(
-    ("databases", "rounds"), [(1, 2), pytest.param(60, 12, marks=pytest.mark.slow)]
+    ("databases", "rounds"), [(1, 2), pytest.param(20, 8, marks=pytest.mark.slow)]
 )
 def test_a_crowd_of_threads_loses_no_row(
     tmp_path: Path,
