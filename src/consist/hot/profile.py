@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from consist.errors import UnsupportedFormat
 from consist.formats.base import Driver, reading
+from consist.formats.parquet import footer_of
 from consist.models.observed import SchemaField, SchemaRecord, layout
 
 if TYPE_CHECKING:
@@ -163,10 +164,7 @@ def profile_footer(path: Path) -> tuple[SchemaRecord, int] | None:
     Nothing but the footer is read: a tenth of a millisecond. ``None`` where that does not tell
     what DuckDB would read a column as.
     """
-    from pyarrow import parquet
-
-    reader: Any = parquet
-    footer = reader.read_metadata(path)
+    footer = footer_of(path)
     schema: Iterable[Any] = footer.schema.to_arrow_schema()
     kinds = [(field.name, _type_of(field.type), field.nullable) for field in schema]
     if any(kind is None for _, kind, _ in kinds):

@@ -291,6 +291,22 @@ def test_the_footer_tells_the_types_that_duckdb_reads(tmp_path: Path, kind: Any)
     assert footer is None or footer[0].id == whole.id
 
 
+def test_the_footer_just_written_tells_what_reading_it_tells(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"id": [1, 2], "mode": pd.Categorical(["car", None]), "x": [0.5, None], "at": ["a", "b"]}
+    )
+    path, other = tmp_path / "t.parquet", tmp_path / "other.parquet"
+    for table in (frame, frame.set_index("id"), frame.iloc[:0], frame[["x"]]):
+        ParquetDriver().write(table, path)
+        moved = path.rename(tmp_path / "moved.parquet")
+        assert profile_footer(moved) == profile_footer(moved) is not None
+    ParquetDriver().write(frame, path)
+    frame[["x"]].to_parquet(other)
+    seen = profile_footer(other)
+    assert seen is not None
+    assert [field.name for field in seen[0].fields] == ["x"]
+
+
 def test_a_frame_that_is_logged_is_captured_if_asked(tracker: Tracker) -> None:
     with tracker.start_run("r", "m"):
         plain = tracker.log_dataframe(make(), "plain")
