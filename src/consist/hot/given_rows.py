@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from consist.errors import StoreUnwritable, UsageError, WrongType, a_kind, hint
+from consist.errors import StoreUnwritable, UsageError, WrongType, a_kind, hint, some_of
 from consist.formats.base import as_frame, is_frame
 from consist.formats.sql import literal
 from consist.hot.nested_rows import is_of_dlt, stage_nested
@@ -276,11 +276,29 @@ def _from_dicts(rows: list[Mapping[str, Any]], key: str) -> pa.Table:
     import pyarrow as pa
 
     names = list(dict.fromkeys(name for row in rows for name in row))
+    return pa.table({name: _column(name, [row.get(name) for row in rows], key) for name in names})
+
+
+def _column(name: str, values: list[Any], key: str) -> pa.Array[Any]:
+    """Return values as a column; NaN among other things than numbers is pandas' missing value."""
+    import pyarrow as pa
+
     try:
-        columns = {name: pa.array([row.get(name) for row in rows]) for name in names}
+        return pa.array(values)
+    except pa.ArrowException as error:
+        with suppress(pa.ArrowException, OverflowError, UnicodeEncodeError):
+            return pa.array([None if _is_nan(value) else value for value in values])
+        kinds = some_of(sorted({type(value).__name__ for value in values if value is not None}))
+        text = f"column {name!r} holds {kinds}: {str(error).splitlines()[0]}"
+        problem = UsageError(f"the rows given for {key!r} make no table: {text}")
+        raise hint(problem, "give each column values of one type") from error
     except (OverflowError, UnicodeEncodeError) as error:
-        raise UsageError(f"the rows given for {key!r} make no table: {error}") from error
-    return pa.table(columns)
+        text = f"column {name!r}: {error}"
+        raise UsageError(f"the rows given for {key!r} make no table: {text}") from error
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and value != value  # noqa: PLR0124 - NaN is not itself
 
 
 def _is_nested(value: object) -> bool:

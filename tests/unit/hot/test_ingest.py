@@ -10,6 +10,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 import pytest
+from sqlalchemy import text as sql
 
 import consist
 from consist import CacheOptions, Tracker
@@ -296,7 +297,9 @@ def test_what_is_not_supported_is_said(tracker: Tracker, raw: Path) -> None:
         ([{"a": 1}, "x"], WrongType, "a row is a str"),
         ([{1: 1}], WrongType, "column name 1"),
         ([], UsageError, "no rows"),
-        ([{"a": 1}, {"a": "x"}], UsageError, "make no table"),
+        ([{"a": 1}, {"a": "x"}], UsageError, "make no table: column 'a' holds int, str: "),
+        ([{"a": float("nan")}, {"a": 1}, {"a": "y"}], UsageError, "holds float, int, str: "),
+        ([{"a": 2**70}], UsageError, "column 'a'"),
         (pd.DataFrame({"a": [1, "x"]}), UsageError, "make no table"),
         (pd.DataFrame(), UsageError, "without columns"),
     ],
@@ -310,6 +313,14 @@ def test_data_that_is_no_table_is_refused(
             tracker.ingest(artifact, data)
         assert not artifact.meta.get("is_ingested")
     assert staged(tracker) == []
+
+
+def test_missing_texts_in_records_of_pandas_are_missing(tracker: Tracker, raw: Path) -> None:
+    records = [{"name": "a", "x": 1.5}, {"name": float("nan"), "x": float("nan")}]
+    with tracker.start_run("r", model="m"):
+        tracker.ingest(tracker.log_artifact(raw, key="raw"), records)
+    found = tracker.run_query(sql("SELECT name, isnan(x) FROM global_tables.raw ORDER BY x"))
+    assert [tuple(row) for row in found] == [("a", False), (None, True)]
 
 
 def test_files_that_cannot_be_ingested_are_refused(tracker: Tracker, here: Path) -> None:
