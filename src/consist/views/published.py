@@ -107,7 +107,18 @@ def publish(ws: Workspace, connection: DuckDBPyConnection, shelf: Shelf | None) 
             try:
                 _write(ws, cursor, view, there.get(name))
             except (duckdb.Error, ConsistError, OSError) as error:
-                logger.warning("[Consist] view %s in the database stays as it was: %s", name, error)
+                _warn_once(ws, name, str(error))
+            else:
+                ws.memory.get("views_unwritten", {}).pop(name, None)
+
+
+def _warn_once(ws: Workspace, name: str, reason: str) -> None:
+    """Say that a view cannot be written; merges are many, and mostly nothing has changed."""
+    text = " ".join(reason.split())[:300]
+    said: dict[str, str] = ws.memory.setdefault("views_unwritten", {})
+    if said.get(name) != text:
+        said[name] = text
+        logger.warning("[Consist] view %s in the database stays as it was: %s", name, text)
 
 
 def keep_now(ws: Workspace, name: str) -> View:

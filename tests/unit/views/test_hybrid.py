@@ -152,7 +152,7 @@ def test_a_file_that_vanishes_is_passed_over_with_one_warning(
 
 
 def test_a_table_that_cannot_be_read_fails_its_view_and_nothing_else(
-    tracker: Tracker, tmp_path: Path
+    tracker: Tracker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "bad.parquet").write_bytes(b"no table at all")
     log(tracker, "bad", tmp_path / "bad.parquet")
@@ -161,7 +161,13 @@ def test_a_table_that_cannot_be_read_fails_its_view_and_nothing_else(
         with pytest.raises(Exception, match=r"v_trips cannot be read: .*bad\.parquet"):
             ask(tracker, question)
     assert ask(tracker, "SELECT id FROM run") == [("bad",)]
+    for _ in range(2):
+        tracker.store.publish_soon()
+        assert tracker.store.sync()
     tracker.close()
+    (said,) = [record.getMessage() for record in caplog.records if "stays as" in record.message]
+    assert "bad.parquet" in said
+    assert "\n" not in said
     with duckdb.connect(str(tracker.db_path), read_only=True) as connection:
         assert connection.sql("SELECT id FROM run").fetchall() == [("bad",)]
 
