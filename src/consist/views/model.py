@@ -62,11 +62,16 @@ def columns_of(model: type[SQLModel]) -> dict[str, tuple[str, TypeEngine[Any]]]:
 
 
 def duckdb_types(model: type[SQLModel]) -> dict[str, str]:
-    """Return the columns of a model by name, with DuckDB's types."""
+    """Return the columns of a model by name, with DuckDB's types.
+
+    System columns are none of them, since every view has its own.
+    """
     from duckdb_sqlalchemy import Dialect
 
     dialect, found = Dialect(), dict[str, str]()
     for name, kind in columns_of(model).values():
+        if name in SYSTEM_COLUMNS:
+            continue
         try:
             found[name] = _sql_type(kind, dialect)
         except CompileError as error:

@@ -318,6 +318,18 @@ def test_models_of_every_kind_make_views(tracker: Tracker, tmp_path: Path) -> No
         assert len(session.exec(select(plain_view).where(plain_view.trip_id == 1)).all()) == 2
 
 
+def test_system_columns_of_a_model_are_those_of_the_view(tracker: Tracker, tmp_path: Path) -> None:
+    class Told(SQLModel):
+        a: int
+        consist_run_id: str
+        consist_year: int | None = None
+
+    log(tracker, "r", write(tmp_path / "t.csv", a=[1]), year=2030)
+    told = tracker.view(Told, key="trips")
+    wanted = select(told.a, told.consist_run_id, told.consist_year)
+    assert [tuple(row) for row in tracker.run_query(wanted)] == [(1, "r", 2030)]
+
+
 def test_what_is_no_model_is_refused(tracker: Tracker) -> None:
     with pytest.raises(TypeError, match="int"):
         tracker.view(int)  # pyright: ignore[reportArgumentType]
