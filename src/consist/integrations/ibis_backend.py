@@ -28,7 +28,7 @@ class TrackerBackend(Backend):
 
     _can_reconnect = False
     _ws: Workspace
-    _epoch = -1
+    _instance = -1
 
     @classmethod
     def over(cls, ws: Workspace) -> TrackerBackend:
@@ -42,9 +42,10 @@ class TrackerBackend(Backend):
 
     def _renew(self) -> None:
         """Connect anew where a merge that failed has ended what the connection was to."""
-        epoch = self._ws.store.database.epoch
-        if epoch != self._epoch:
-            self.con, self._epoch = self._ws.store.scratch(), self._ws.store.database.epoch
+        store = self._ws.store
+        if self._instance != store.instance:
+            self.con = store.scratch()
+            self._instance = store.instance
 
     def list_tables(self, *, like: str | None = None, **_: Any) -> list[str]:
         """Return the names of tables and views."""

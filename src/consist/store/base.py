@@ -175,6 +175,11 @@ class Store(Protocol):
         """Return a connection that sees those tables while somebody asks, and holds nothing."""
         ...
 
+    @property
+    def instance(self) -> int:
+        """Which instance such connections belong to: after a merge that failed, another."""
+        ...
+
     def furnish(self, function: Callable[[Any, int], None]) -> None:
         """Call ``function`` with the connection of every question, once its tables are complete.
 

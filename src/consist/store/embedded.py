@@ -471,6 +471,11 @@ class EmbeddedStore:
         """Return a connection that sees those tables while somebody asks, and holds nothing."""
         return self.database.scratch()
 
+    @property
+    def instance(self) -> int:
+        """Which instance such connections belong to: after a merge that failed, another."""
+        return self.database.epoch
+
     def furnish(self, function: Callable[[DuckDBPyConnection, int], None]) -> None:
         """Call ``function`` with the connection of every question, once its tables are complete.
 

@@ -6,7 +6,7 @@
 ``*.journal``         one per writing process
 ``notice``            one line with every record: the token of the journal it is in
 ``merged/``           journals that are wholly in the database, kept for a while
-``damaged/``          journals of which something could not be read, kept for good
+``damaged/``          journals and staged rows of which something could not be read, kept for good
 ``claims/``           one empty file per run id that was asked for by name
 ``leases/``           one file per run that others wait for
 ``joined/``           what blocks said that joined a scenario, and the locks they take meanwhile

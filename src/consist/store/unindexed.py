@@ -185,6 +185,11 @@ class UnindexedStore:
     def publish_soon(self) -> None:
         """Do nothing."""
 
+    @property
+    def instance(self) -> int:
+        """Which instance such connections belong to: after a merge that failed, another."""
+        return 0
+
     def furnish(self, function: Callable[[Any, int], None]) -> None:
         """Do nothing: there are no questions."""
 

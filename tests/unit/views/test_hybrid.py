@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlmodel import Field, SQLModel, select
 
 from consist import Tracker
-from consist.errors import FileGone
+from consist.errors import FileGone, StoreUnwritable
 from consist.views.members import RunFilter, find_members, of_ids, of_key
 from consist.views.united import Layout, united_sql
 
@@ -381,12 +381,20 @@ def test_frames_and_ibis_read_views_while_a_run_is_open(tracker: Tracker, tmp_pa
     assert table.to_polars().shape == (3, 6)
     assert "v_trips" in tracker.memory["ibis"].list_tables()
     assert tracker.store.sync()  # nothing holds the file
+    with tracker.store.database.alone(1.0), pytest.raises(StoreUnwritable):
+        fail_to_write(tracker.store.database)
+    assert table.a.sum().execute() == 13, "a merge that failed ends no connection of Ibis"
     with tracker.engine.connect() as connection:  # pyright: ignore[reportOptionalMemberAccess]
         frame = pd.read_sql(text("SELECT a FROM v_trips ORDER BY a"), connection)
         assert frame["a"].tolist() == [1, 2, 10]
         assert pl.read_database("SELECT a FROM v_trips", connection).height == 3
     with pytest.raises(ValueError, match="neither model nor key"):
         ibis_view(tracker)
+
+
+def fail_to_write(database: Any) -> None:
+    with database.writing(1.0) as connection:
+        connection.execute("INSERT INTO nothing VALUES (1)")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
