@@ -25,6 +25,8 @@ from consist.errors import (
     UsageError,
     WrongType,
 )
+from consist.hot import ingest as room
+from consist.hot.staged_rows import in_memory
 from consist.noop import NoopTracker
 
 if TYPE_CHECKING:
@@ -407,3 +409,29 @@ def test_a_rebuilt_database_claims_no_rows_that_it_lacks(
     raw.unlink()
     with pytest.raises(FileGone):
         tracker.load_df(found, db_fallback="always")
+
+
+def test_few_rows_are_staged_although_a_merge_leaves_no_memory(
+    tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own: list[Path] = []
+
+    def noted(spill: Path, *limit: str) -> Any:
+        own.append(spill)
+        return in_memory(spill, *limit)
+
+    monkeypatch.setattr(room, "in_memory", noted)
+    with tracker.store.scratch() as connection:  # the instance that merges work in, too
+        connection.execute("SET memory_limit = '1MB'")
+    path = tmp_path / "runs" / "many.csv"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join(["a,b", *(f"{i},{i}.50" for i in range(10_000))]))
+    with tracker.start_run("make", model="make"):
+        result = tracker.ingest(tracker.log_artifact(path, key="many"))
+    with tracker.store.scratch() as connection:
+        connection.execute("RESET memory_limit")
+    assert result is not None
+    assert (result.rows, len(own)) == (10_000, 1)
+    assert ask(tracker, "SELECT count(*), sum(b) FROM global_tables.many") == [
+        (10_000, sum(range(10_000)) + 5_000)
+    ]
