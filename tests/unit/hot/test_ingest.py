@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -435,3 +438,27 @@ def test_few_rows_are_staged_although_a_merge_leaves_no_memory(
     assert ask(tracker, "SELECT count(*), sum(b) FROM global_tables.many") == [
         (10_000, sum(range(10_000)) + 5_000)
     ]
+
+
+def test_times_are_read_in_utc_wherever_the_machine_is(tmp_path: Path) -> None:
+    script = """
+import sys
+from consist import Tracker
+with Tracker(sys.argv[1] + "/runs", sys.argv[1] + "/p.duckdb", project_root=sys.argv[1]) as tracker:
+    tracker.run_dir.mkdir(parents=True, exist_ok=True)
+    path = tracker.run_dir / "t.csv"
+    path.write_text("seen\\n2030-01-01T12:00:00+00\\n2030-01-01T07:00:00-05\\n")
+    with tracker.start_run("make", model="make"):
+        tracker.ingest(tracker.log_artifact(path, key="t"))
+    for _ in range(2):  # staged, then stored
+        with tracker.store.ask() as connection:
+            said = "SELECT DISTINCT CAST(seen AS VARCHAR) FROM global_tables.t"
+            print(connection.execute(said).fetchall())
+        tracker.store.sync()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        env={**os.environ, "TZ": "America/New_York"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ended.stdout.split("\n")[:2] == ["[('2030-01-01 12:00:00+00',)]"] * 2
