@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import shutil
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import msgspec
 from consist.active import ActiveRun
 from consist.errors import (
     ArtifactChanged,
+    ConsistError,
     FileGone,
     NoActiveRun,
     ReadOnlyTracker,
@@ -307,7 +308,7 @@ def _stage(
             rows = _held(connection, rows, staged, contract)
             return dataclasses.replace(rows, recipe={**rows.recipe, "given": True})
 
-        small = again = given_rows.is_small(data)  # a stream is read once
+        small, again = given_rows.is_small(data), False  # a stream is read once
     else:
         path = _source(ws, record)
         stage = _stager(ws, record, path, contract)
@@ -316,10 +317,14 @@ def _stage(
             return _held(connection, stage(connection, path, staged.path), staged, contract)
 
         small, again = _is_small(record, path), True
+    if small:
+        # An instance of its own costs more than a few rows do. Where this one is closed, by a
+        # merge that fails, or lacks memory, another tells; so it does what is wrong with the rows.
+        with suppress(ConsistError, duckdb.Error), ws.store.scratch() as connection:
+            return work(connection)
     spill = staged.path.with_suffix(".spill")
     try:
-        # An instance of its own costs more than a few rows do.
-        with ws.store.scratch() if small else in_memory(spill, MEMORY) as connection:
+        with in_memory(spill, MEMORY) as connection:
             return work(connection)
     except duckdb.OutOfMemoryException:  # very wide rows
         if not again:
