@@ -77,6 +77,32 @@ def counting(
         bar.close()
 
 
+@contextmanager
+def working(what: str, *, shown: bool = True, stream: TextIO | None = None) -> Generator[None]:
+    """Show what is being done and for how long, if the block takes long and its end is not known.
+
+    Parameters
+    ----------
+    what : str
+        What is being done, such as ``"ingesting trips"``.
+    shown, stream
+        As for :func:`progress`.
+    """
+    out = _terminal(stream) if shown else None
+    if out is None:
+        yield
+        return
+    bar = _Bar(what, None, out, _columns_of_time)
+    waiting = threading.Timer(DELAY, bar.advance, (0,))
+    waiting.daemon = True
+    waiting.start()
+    try:
+        yield
+    finally:
+        waiting.cancel()
+        bar.close()
+
+
 def _terminal(stream: TextIO | None) -> TextIO | None:
     out: TextIO | None = sys.stderr if stream is None else stream
     return out if out is not None and out.isatty() else None
@@ -86,13 +112,18 @@ class _Bar:
     """Counts, and begins to draw once that is worth it."""
 
     def __init__(
-        self, what: str, total: int, stream: TextIO, columns: Callable[[], list[ProgressColumn]]
+        self,
+        what: str,
+        total: int | None,
+        stream: TextIO,
+        columns: Callable[[], list[ProgressColumn]],
     ) -> None:
         self._what, self._total, self._stream, self._columns = what, total, stream, columns
         self._lock = threading.Lock()
         self._begin_at = time.monotonic() + DELAY
         self._done = 0
         self._drawn: RichProgress | None = None
+        self._closed = False
 
     def advance(self, count: int) -> None:
         with self._lock:
@@ -104,12 +135,13 @@ class _Bar:
 
     def close(self) -> None:
         with self._lock:
+            self._closed = True
             if self._drawn is not None:
                 self._drawn.stop()
 
     def _draw(self, done: int, note: str) -> None:
         self._done = done
-        if self._drawn is None and time.monotonic() >= self._begin_at:
+        if self._drawn is None and time.monotonic() >= self._begin_at and not self._closed:
             self._drawn = self._drawing()
         if self._drawn is not None:
             self._drawn.update(self._drawn.task_ids[0], completed=done, note=note)
@@ -140,6 +172,16 @@ def _columns_of_bytes() -> list[ProgressColumn]:
         DownloadColumn(binary_units=True),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
+    ]
+
+
+def _columns_of_time() -> list[ProgressColumn]:
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    return [
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
     ]
 
 

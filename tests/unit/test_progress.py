@@ -10,7 +10,7 @@ import pytest
 
 from consist import progress as room
 from consist.errors import UsageError
-from consist.progress import progress
+from consist.progress import progress, working
 from consist.settings import Settings
 
 
@@ -75,3 +75,30 @@ def test_an_environment_variable_silences_it() -> None:
     assert not Settings.from_environment({"CONSIST_PROGRESS": "0"}).progress
     with pytest.raises(UsageError, match="CONSIST_PROGRESS"):
         Settings.from_environment({"CONSIST_PROGRESS": "maybe"})
+
+
+def test_work_without_a_known_end_is_shown_while_it_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "DELAY", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    with working("ingesting trips", stream=stream):
+        until = time.monotonic() + 5
+        while "ingesting trips" not in stream.getvalue() and time.monotonic() < until:
+            time.sleep(0.01)
+        assert "ingesting trips" in stream.getvalue()
+    ended = stream.getvalue()
+    time.sleep(0.15)  # it would be drawn ten times a second
+    assert stream.getvalue() == ended
+
+
+def test_and_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = threading.active_count()
+    quick, away = Terminal(), io.StringIO()
+    with working("ingesting trips", stream=quick):
+        pass
+    monkeypatch.setattr(room, "DELAY", 0.0)
+    with working("ingesting trips", stream=away):
+        assert threading.active_count() <= before + 1  # the first one's may not have ended
+    with working("ingesting trips", shown=False, stream=quick):
+        pass
+    assert (quick.getvalue(), away.getvalue()) == ("", "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain, groupby, islice
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _ROWS_AT_ONCE = 50_000
+_FEW_ROWS = 10_000
 
 
 def stage_data(connection: DuckDBPyConnection, data: object, key: str, target: Path) -> StagedRows:
@@ -64,6 +65,11 @@ def stage_data(connection: DuckDBPyConnection, data: object, key: str, target: P
         return stage_nested(connection, rest, key, target)
     rows = stage_parquet(connection, target, target)
     return replace(rows, recipe={**rows.recipe, "compression": ["SNAPPY"]})
+
+
+def is_small(data: object) -> bool:
+    """Whether data are a table of few rows, which can be staged twice and without much memory."""
+    return _is_table(data) and isinstance(data, Sized) and len(data) <= _FEW_ROWS
 
 
 def _is_table(data: object) -> bool:

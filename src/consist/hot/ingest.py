@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import shutil
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import msgspec
 from consist.active import ActiveRun
 from consist.errors import (
     ArtifactChanged,
+    ConsistError,
     FileGone,
     NoActiveRun,
     ReadOnlyTracker,
@@ -33,6 +34,7 @@ from consist.hot.staged_rows import MEMORY, StagedRows, clear_workplaces, in_mem
 from consist.hot.strict import Contract, contract_of
 from consist.identity.files import FAST
 from consist.models.record import ArtifactRecord, IngestEvent, RowsRecord, replace
+from consist.progress import working
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,6 +49,10 @@ if TYPE_CHECKING:
     from consist.workspace import Workspace
 
 logger = logging.getLogger("consist.hot")
+
+
+_SMALL = 1 << 20
+"""Bytes of a file up to which its rows are staged without an instance of DuckDB of their own."""
 
 
 class IngestResult(msgspec.Struct, frozen=True):
@@ -152,6 +158,7 @@ def ingest(
     if owner.active is not None and not owner.active.persisted:
         return None
     with ExitStack() as places:
+        places.enter_context(working(f"ingesting {record.key}", shown=ws.settings.progress))
         staged = places.enter_context(ws.store.stage())
         places.callback(clear_workplaces, staged.path)
         rows = _stage(ws, record, data, staged, contract)
@@ -294,20 +301,42 @@ def _stage(
 ) -> StagedRows:
     import duckdb
 
-    spill = staged.path.with_suffix(".spill")
     if data is not None:
-        with in_memory(spill, MEMORY) as connection:
+
+        def work(connection: DuckDBPyConnection) -> StagedRows:
             rows = given_rows.stage_data(connection, data, record.key, staged.path)
             rows = _held(connection, rows, staged, contract)
             return dataclasses.replace(rows, recipe={**rows.recipe, "given": True})
-    path = _source(ws, record)
-    stage = _stager(ws, record, path, contract)
+
+        small, again = given_rows.is_small(data), False  # a stream is read once
+    else:
+        path = _source(ws, record)
+        stage = _stager(ws, record, path, contract)
+
+        def work(connection: DuckDBPyConnection) -> StagedRows:
+            return _held(connection, stage(connection, path, staged.path), staged, contract)
+
+        small, again = _is_small(record, path), True
+    if small:
+        # An instance of its own costs more than a few rows do. Where this one is closed, by a
+        # merge that fails, or lacks memory, another tells; so it does what is wrong with the rows.
+        with suppress(ConsistError, duckdb.Error), ws.store.scratch() as connection:
+            return work(connection)
+    spill = staged.path.with_suffix(".spill")
     try:
         with in_memory(spill, MEMORY) as connection:
-            return _held(connection, stage(connection, path, staged.path), staged, contract)
+            return work(connection)
     except duckdb.OutOfMemoryException:  # very wide rows
+        if not again:
+            raise
         with in_memory(spill) as connection:
-            return _held(connection, stage(connection, path, staged.path), staged, contract)
+            return work(connection)
+
+
+def _is_small(record: ArtifactRecord, path: Path) -> bool:
+    """Whether a file takes no memory to speak of, and is read without making views."""
+    plain = record.driver in {"csv", "parquet"} and path.is_file() and path.suffix != ".gz"
+    return plain and path.stat().st_size <= _SMALL
 
 
 def _held(

@@ -106,7 +106,7 @@ def in_memory(spill: Path, limit: str | None = None) -> Generator[DuckDBPyConnec
     import duckdb
 
     with duckdb.connect(":memory:") as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")
         connection.execute(f"SET temp_directory = '{str(spill).replace(chr(39), chr(39) * 2)}'")
         if limit is not None:
             connection.execute(f"SET memory_limit = '{limit}'")

@@ -383,7 +383,7 @@ def _instance() -> DuckDBPyConnection:
     import duckdb
 
     connection = duckdb.connect(":memory:")
-    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
     spill = f"consist-{os.getpid()}-{next(_numbers)}.spill"
     folder = os.path.join(tempfile.gettempdir(), spill)  # noqa: PTH118
     connection.execute(f"SET temp_directory = {_literal(folder)}")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +29,8 @@ from consist.errors import (
     UsageError,
     WrongType,
 )
+from consist.hot import ingest as room
+from consist.hot.staged_rows import in_memory
 from consist.noop import NoopTracker
 
 if TYPE_CHECKING:
@@ -418,3 +423,53 @@ def test_a_rebuilt_database_claims_no_rows_that_it_lacks(
     raw.unlink()
     with pytest.raises(FileGone):
         tracker.load_df(found, db_fallback="always")
+
+
+def test_few_rows_are_staged_although_a_merge_leaves_no_memory(
+    tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own: list[Path] = []
+
+    def noted(spill: Path, *limit: str) -> Any:
+        own.append(spill)
+        return in_memory(spill, *limit)
+
+    monkeypatch.setattr(room, "in_memory", noted)
+    with tracker.store.scratch() as connection:  # the instance that merges work in, too
+        connection.execute("SET memory_limit = '1MB'")
+    path = tmp_path / "runs" / "many.csv"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join(["a,b", *(f"{i},{i}.50" for i in range(10_000))]))
+    with tracker.start_run("make", model="make"):
+        result = tracker.ingest(tracker.log_artifact(path, key="many"))
+    with tracker.store.scratch() as connection:
+        connection.execute("RESET memory_limit")
+    assert result is not None
+    assert (result.rows, len(own)) == (10_000, 1)
+    assert ask(tracker, "SELECT count(*), sum(b) FROM global_tables.many") == [
+        (10_000, sum(range(10_000)) + 5_000)
+    ]
+
+
+def test_times_are_read_in_utc_wherever_the_machine_is(tmp_path: Path) -> None:
+    script = """
+import sys
+from consist import Tracker
+with Tracker(sys.argv[1] + "/runs", sys.argv[1] + "/p.duckdb", project_root=sys.argv[1]) as tracker:
+    tracker.run_dir.mkdir(parents=True, exist_ok=True)
+    path = tracker.run_dir / "t.csv"
+    path.write_text("seen\\n2030-01-01T12:00:00+00\\n2030-01-01T07:00:00-05\\n")
+    with tracker.start_run("make", model="make"):
+        tracker.ingest(tracker.log_artifact(path, key="t"))
+    for _ in range(2):  # staged, then stored
+        with tracker.store.ask() as connection:
+            said = "SELECT DISTINCT CAST(seen AS VARCHAR) FROM global_tables.t"
+            print(connection.execute(said).fetchall())
+        tracker.store.sync()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        env={**os.environ, "TZ": "America/New_York"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ended.stdout.split("\n")[:2] == ["[('2030-01-01 12:00:00+00',)]"] * 2
