@@ -73,7 +73,19 @@ class ParquetDriver(BaseDriver):
 
     def scan(self, paths: Sequence[PathLike], *, filename: str | None = None) -> str:
         """Return a call of ``read_parquet``."""
-        arguments = {"union_by_name": "true", "hive_partitioning": "false"}
+        return self._scan(paths, filename, {"union_by_name": "true"})
+
+    def scan_alike(self, paths: Sequence[PathLike], *, filename: str | None = None) -> str:
+        """Return a call of ``read_parquet`` for files that have the columns of the first.
+
+        DuckDB opens no other before it reads.
+        """
+        return self._scan(paths, filename, {})
+
+    def _scan(
+        self, paths: Sequence[PathLike], filename: str | None, arguments: dict[str, str]
+    ) -> str:
+        arguments = {**arguments, "hive_partitioning": "false"}
         if filename is not None:
             arguments["filename"] = sql.literal(filename)
         return sql.call("read_parquet", sql.file_list(self.name, paths), arguments)

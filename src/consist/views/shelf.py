@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from consist.errors import ConsistError, FileGone, UsageError, hint
 from consist.views.members import EVERY_RUN, Member, RunFilter, Selector, active_ids, find_members
+from consist.views.parts import Keep, Layout
 from consist.views.places import stamp_of
 from consist.views.united import (
-    Layout,
     Missing,
     Mode,
     broken_sql,
     cold_places,
     failing_sql,
+    identifier,
     united_sql,
 )
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from consist.workspace import Workspace
 
+_MEMBERS = "consist_members"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
@@ -104,6 +106,7 @@ class _Standing:
     recorded: tuple[int, tuple[str, ...]]
     files: dict[str, Any]
     mark: str
+    kept: tuple[str, ...] = ()
     problem: FileGone | None = None
 
 
@@ -185,13 +188,52 @@ class Shelf:
     ) -> None:
         ws, key = self._ws, view.name.lower()
         members, layout = view.shown(ws, connection)
-        text, problem = _statement(ws, connection, view, members, layout)
         self._count += 1
         mark = f"consist {id(self):x} {self._count}"
-        connection.execute(f'CREATE OR REPLACE VIEW memory.main."{view.name}" AS {text}')
-        connection.execute(f"""COMMENT ON VIEW memory.main."{view.name}" IS '{mark}'""")
+        kept = _Kept(view.name, mark)
+        text, problem = _statement(ws, connection, view, members, layout, kept)
+        before = self._made.get(key)
+        kept.make(connection, text, before.kept if before is not None else ())
         files = cold_places(ws, members)
-        self._made[key] = _Standing(members, recorded, files, mark, problem)
+        self._made[key] = _Standing(members, recorded, files, mark, kept.names, problem)
+
+
+class _Kept:
+    """The members of a view as tables of the in-memory instance.
+
+    DuckDB needs no time to parse and evaluate them for each question, and knows how many they are.
+    """
+
+    def __init__(self, name: str, mark: str) -> None:
+        self._view, self._mark = f"memory.main.{identifier(name)}", mark
+        self._relations: dict[str, str] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the tables."""
+        return tuple(self._relations)
+
+    def keep(self, relation: str) -> str:
+        """Return the name of the table that a relation is going to be."""
+        name = f"memory.{_MEMBERS}.{identifier(f'{self._mark} {len(self._relations)}')}"
+        self._relations[name] = relation
+        return name
+
+    def make(self, connection: DuckDBPyConnection, text: str, before: Iterable[str]) -> None:
+        """Make view and tables, and remove the tables of its last making, all at once."""
+        connection.begin()
+        try:
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS memory.{_MEMBERS}")
+            for name, relation in self._relations.items():
+                connection.execute(f"CREATE TABLE {name} AS FROM {relation}")
+            connection.execute(f"CREATE OR REPLACE VIEW {self._view} AS {text}")
+            connection.execute(f"COMMENT ON VIEW {self._view} IS '{self._mark}'")
+            for name in before:
+                connection.execute(f"DROP TABLE IF EXISTS {name}")
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
 
 
 def _statement(
@@ -200,6 +242,7 @@ def _statement(
     view: View,
     members: list[Member],
     layout: Layout,
+    kept: _Kept,
 ) -> tuple[str, FileGone | None]:
     """Return what a view is made of, and what is missing of it where it may not be.
 
@@ -207,16 +250,16 @@ def _statement(
     """
     import duckdb
 
-    def made(missing: Missing) -> str:
+    def made(missing: Missing, keep: Keep | None) -> str:
         return united_sql(
             ws, connection, members, layout,
-            mode=view.mode, missing_files=missing, name=view.name,
+            mode=view.mode, missing_files=missing, name=view.name, keep=keep,
         )  # fmt: skip
 
     try:
-        return made(view.missing_files), None
+        return made(view.missing_files, kept.keep), None
     except FileGone as error:
-        return failing_sql(connection, made("skip_silent"), str(error)), error
+        return failing_sql(connection, made("skip_silent", None), str(error)), error
     except (duckdb.Error, ConsistError, OSError) as error:
         return broken_sql(layout, f"view {view.name} cannot be read: {error}"), None
 

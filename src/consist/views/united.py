@@ -7,8 +7,7 @@ joined with the members that they belong to. Columns are united by name, whateve
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -16,11 +15,15 @@ import msgspec
 from consist.errors import FileGone
 from consist.formats import sql
 from consist.formats.csv import CsvDriver
+from consist.formats.parquet import ParquetDriver
 from consist.store.database import ALIAS
 from consist.store.global_tables import SCHEMA, TEXT, common_type, identifier, literal
+from consist.views.alike import alike
 from consist.views.members import Member
 from consist.views.partitions import hive_values, partition_types
+from consist.views.parts import FILE, PLACE, SYSTEM_COLUMNS, Keep, Layout, Part
 from consist.views.places import Place, Stamp, place_of
+from consist.views.unjoined import unjoined
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -33,55 +36,6 @@ logger = logging.getLogger("consist.views")
 Mode = Literal["hybrid", "hot_only", "cold_only"]
 Missing = Literal["warn", "error", "skip_silent"]
 
-SYSTEM_COLUMNS = {
-    "consist_run_id": "VARCHAR",
-    "consist_artifact_id": "VARCHAR",
-    "consist_year": "INTEGER",
-    "consist_iteration": "INTEGER",
-    "consist_scenario_id": "VARCHAR",
-}
-_FILE = "consist_file"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The columns that a view has beside what the data bring.
-
-    Attributes
-    ----------
-    columns : mapping of str to str
-        Of the model: name to DuckDB type, in its order; they come first.
-    attached : mapping of str to str
-        Those that each member has one value of, which is in its ``attached``.
-    system : bool
-        Whether the five columns of provenance are shown.
-    """
-
-    columns: Mapping[str, str] = field(default_factory=dict[str, str])
-    attached: Mapping[str, str] = field(default_factory=dict[str, str])
-    system: bool = True
-
-    @property
-    def of_members(self) -> dict[str, str]:
-        """The columns that come from members."""
-        return {**self.attached, **(SYSTEM_COLUMNS if self.system else {})}
-
-
-@dataclass(frozen=True)
-class Part:
-    """One scan: SQL for its rows and their columns, and the members it is joined with.
-
-    ``columns`` are name and type by lower-case name. ``on`` is the column of the scan by which a
-    row finds its members; ``rows`` are the members' values.
-    """
-
-    scan: str
-    columns: Mapping[str, tuple[str, str]]
-    on: str
-    where: str
-    rows: Sequence[Mapping[str, object]]
-    partitions: Mapping[str, str]
-
 
 def united_sql(
     ws: Workspace,
@@ -93,6 +47,7 @@ def united_sql(
     missing_files: Missing = "warn",
     name: str = "view",
     links: Links | None = None,
+    keep: Keep | None = None,
 ) -> str:
     """Return the statement that a view over some members is made of.
 
@@ -115,6 +70,8 @@ def united_sql(
         What warnings call the view.
     links : Links, optional
         For a view that is stored in the database: files are read through these.
+    keep : callable, optional
+        Keeps a relation where it need not be evaluated for each question; returns its new name.
 
     Raises
     ------
@@ -134,13 +91,14 @@ def united_sql(
             cold.append(member)
     # What is stored in the database must not say what the database is called here.
     schema = SCHEMA if links is not None else f"memory.{SCHEMA}"
-    parts = [_hot_part(schema, table, stored[table], mine, layout) for table, mine in hot.items()]
+    parts: list[Part] = []
+    for table, mine in hot.items():
+        part = _hot_part(schema, table, stored[table], mine, layout)
+        parts.append(part if links is not None else unjoined(connection, table, part, layout))
     groups = _cold_groups(ws, cold, layout, missing_files, name)
-    parts += [
-        _cold_part(ws, connection, driver, rows, keys, layout, links)
-        for (driver, keys), rows in groups.items()
-    ]
-    return _statement(connection, parts, layout)
+    for (driver, keys), rows in groups.items():
+        parts += _cold_parts(ws, connection, driver, rows, keys, layout, links)
+    return _statement(connection, parts, layout, keep)
 
 
 # ---------------------------------------------------------------- hot
@@ -179,8 +137,8 @@ def _hot_part(
     layout: Layout,
 ) -> Part:
     on = "consist_artifact_id"
-    rows = [_values(member, layout) | {_FILE: member.record.id} for member in members]
-    return Part(f"{schema}.{identifier(table)}", columns, on, "artifact", rows, {})
+    rows = [_values(member, layout) | {FILE: member.record.id} for member in members]
+    return Part(f"{schema}.{identifier(table)}", columns, on, "artifact", on, rows)
 
 
 # ---------------------------------------------------------------- cold
@@ -200,12 +158,12 @@ def _cold_groups(
             _pass_over(ws, member, place, missing_files, name)
         for file in place.files:
             values = hive_values(place.path, file)
-            row = _values(member, layout) | {_FILE: file} | values
+            row = _values(member, layout) | {FILE: file} | values
             groups.setdefault((driver, tuple(values)), []).append(row)
     return groups
 
 
-def _cold_part(
+def _cold_parts(
     ws: Workspace,
     connection: DuckDBPyConnection,
     driver: str,
@@ -213,28 +171,90 @@ def _cold_part(
     keys: tuple[str, ...],
     layout: Layout,
     links: Links | None,
-) -> Part:
-    files = list(dict.fromkeys(str(row[_FILE]) for row in rows))
+) -> Iterator[Part]:
+    """Yield scans of files of one format; those of Parquet files of one layout are cheaper."""
+    types = partition_types(keys, rows)
     reader = ws.formats.driver(driver)
-    scan = reader.scan(files, filename=_FILE)
+    files = list(dict.fromkeys(str(row[FILE]) for row in rows))
+    if links is not None:
+        yield _linked_part(ws, connection, driver, rows, types, layout, links)
+        return
+    if not isinstance(reader, ParquetDriver):
+        scan, there = _read(ws, connection, driver, files, layout)
+        yield _cold_part(scan, there, files, rows, types, placed=isinstance(reader, CsvDriver))
+        return
+    by_file: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_file.setdefault(str(row[FILE]), []).append(row)
+    for same, group in alike(ws, connection, files):
+        scan = (reader.scan_alike if same else reader.scan)(group, filename=FILE)
+        there = sql.columns_of(connection, scan)
+        mine = [row for file in group for row in by_file[file]]
+        yield _cold_part(scan, there, group, mine, types, placed=True)
+
+
+def _read(
+    ws: Workspace, connection: DuckDBPyConnection, driver: str, files: list[str], layout: Layout
+) -> tuple[str, dict[str, str]]:
+    """Return a scan of files of any layout, and its columns."""
+    reader = ws.formats.driver(driver)
+    scan = reader.scan(files, filename=FILE)
     there = sql.columns_of(connection, scan)
     if isinstance(reader, CsvDriver) and (types := _told_types(layout, there)):
-        scan = reader.scan_as(files, types, filename=_FILE)
+        scan = reader.scan_as(files, types, filename=FILE)
         there = sql.columns_of(connection, scan)
-    found = [
-        (column, kind)
-        for column, kind in there.items()
-        if column != _FILE and column.lower() not in SYSTEM_COLUMNS
-    ]
-    types = partition_types(keys, rows)
-    named = {key.lower() for key in types}
-    columns = {name.lower(): (name, kind) for name, kind in found if name.lower() not in named}
-    linked = None if links is None else links.link(driver, found, files)
-    if links is not None and linked is not None:
+    return scan, there
+
+
+def _cold_part(
+    scan: str,
+    there: Mapping[str, str],
+    files: Sequence[str],
+    rows: list[dict[str, Any]],
+    types: dict[str, str],
+    *,
+    placed: bool,
+) -> Part:
+    """Return a scan that is joined by the places of files in its list, if DuckDB tells them."""
+    columns = _of_data(there, types)
+    if not placed or PLACE in {name.lower() for name in there}:
+        return Part(scan, columns, FILE, "file", FILE, rows, types)
+    place = {file: number for number, file in enumerate(files)}
+    rows = [row | {FILE: place[str(row[FILE])]} for row in rows]
+    return Part(scan, columns, PLACE, "file", FILE, rows, types, kind="UBIGINT")
+
+
+def _linked_part(
+    ws: Workspace,
+    connection: DuckDBPyConnection,
+    driver: str,
+    rows: list[dict[str, Any]],
+    types: dict[str, str],
+    layout: Layout,
+    links: Links,
+) -> Part:
+    files = list(dict.fromkeys(str(row[FILE]) for row in rows))
+    scan, there = _read(ws, connection, driver, files, layout)
+    linked = links.link(driver, _data_columns(there), files)
+    if linked is not None:
         pattern = literal(links.pattern(linked.values()))
         scan = scan.replace(sql.file_list(driver, files), pattern)
-        rows = [row | {_FILE: linked[row[_FILE]]} for row in rows]
-    return Part(scan, columns, _FILE, "file", rows, types)
+        rows = [row | {FILE: linked[row[FILE]]} for row in rows]
+    return Part(scan, _of_data(there, types), FILE, "file", FILE, rows, types)
+
+
+def _of_data(there: Mapping[str, str], partitions: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    named = {key.lower() for key in partitions}
+    found = _data_columns(there)
+    return {name.lower(): (name, kind) for name, kind in found if name.lower() not in named}
+
+
+def _data_columns(there: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [
+        (column, kind)
+        for column, kind in there.items()
+        if column != FILE and column.lower() not in SYSTEM_COLUMNS
+    ]
 
 
 _TOLD = ("VARCHAR", "DOUBLE", "FLOAT", "REAL", "DATE", "TIMESTAMP", "TIME", "BOOLEAN", "DECIMAL")
@@ -295,11 +315,13 @@ def _values(member: Member, layout: Layout) -> dict[str, Any]:
 # ---------------------------------------------------------------- SQL
 
 
-def _statement(connection: DuckDBPyConnection, parts: Sequence[Part], layout: Layout) -> str:
+def _statement(
+    connection: DuckDBPyConnection, parts: Sequence[Part], layout: Layout, keep: Keep | None
+) -> str:
     columns = _columns(connection, parts, layout)
     if not parts:
         return f"SELECT {_empty({**columns, **layout.of_members})} WHERE false"
-    return " UNION ALL ".join(_part_sql(connection, part, columns, layout) for part in parts)
+    return " UNION ALL ".join(_part_sql(connection, part, columns, layout, keep) for part in parts)
 
 
 def broken_sql(layout: Layout, why: str) -> str:
@@ -334,7 +356,11 @@ def _columns(
 
 
 def _part_sql(
-    connection: DuckDBPyConnection, part: Part, columns: Mapping[str, str], layout: Layout
+    connection: DuckDBPyConnection,
+    part: Part,
+    columns: Mapping[str, str],
+    layout: Layout,
+    keep: Keep | None,
 ) -> str:
     partitions = {name.lower(): (name, kind) for name, kind in part.partitions.items()}
     picked: list[str] = []
@@ -343,11 +369,14 @@ def _part_sql(
         side, known = ("m", partitions[key]) if key in partitions else ("f", part.columns.get(key))
         value = _value(connection, side, known, (name, kind), part)
         picked.append(f"{value} AS {identifier(name)}")
+    if part.own is not None:
+        picked += [f"{part.own[name]} AS {identifier(name)}" for name in layout.of_members]
+        return f"SELECT {', '.join(picked)} FROM {part.scan} f"
     picked += [f"m.{identifier(name)}" for name in layout.of_members]
-    spec = {_FILE: "VARCHAR", **layout.of_members, **part.partitions}
+    members = members_sql(part.rows, {FILE: part.kind, **layout.of_members, **part.partitions})
+    members = members if keep is None else keep(members)
     return (
-        f"SELECT {', '.join(picked)} FROM {part.scan} f JOIN {members_sql(part.rows, spec)} m"
-        f" ON f.{part.on} = m.{_FILE}"
+        f"SELECT {', '.join(picked)} FROM {part.scan} f JOIN {members} m ON f.{part.on} = m.{FILE}"
     )
 
 
@@ -378,7 +407,7 @@ def _value(
     if kind in _WHOLE and known[1] in {"FLOAT", "DOUBLE"}:
         fits = f"{there} = {value}"
     text = (
-        f"{literal(f'column {name} of {part.where} ')} || f.{part.on} || ' holds ' || {value}"
+        f"{literal(f'column {name} of {part.where} ')} || f.{part.named} || ' holds ' || {value}"
         f" || {literal(f', which is no {kind}')}"
     )
     return f"CASE WHEN {value} IS NULL OR {fits} THEN {there} ELSE error({text}) END"

@@ -408,3 +408,28 @@ def test_a_folder_that_nobody_may_write_to_can_be_asked(tracker: Tracker, tmp_pa
             assert ask(looking, "SELECT a FROM v") == [(1,)]
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_stored_rows_tell_run_and_scenario_whether_joined_or_not(tmp_path: Path) -> None:
+    with Tracker(run_dir=tmp_path / "runs", db_path=tmp_path / "p.duckdb") as tracker:
+
+        def ingested(run_id: str) -> None:
+            path = tmp_path / "runs" / f"{run_id}.csv"
+            path.write_text(f"name\n{run_id}\n")
+            tracker.ingest(tracker.log_artifact(path, key="rows", direction="output"))
+
+        tracker.create_view("v_rows", "rows")
+        question = text("SELECT name, consist_run_id, consist_scenario_id FROM v_rows ORDER BY 1")
+        for scenario in ("base", "toll"):
+            with tracker.scenario(scenario) as sc, sc.trace(f"step_{scenario}"):
+                ingested(scenario)
+        tracker.store.sync(wait=30.0)
+        whole = tracker.run_query(question)
+        assert [(row[0], row[2]) for row in whole] == [("base", "base"), ("toll", "toll")]
+        with pytest.raises(ZeroDivisionError), tracker.start_run("failed", model="m"):  # noqa: PT012
+            ingested("failed")
+            raise ZeroDivisionError
+        tracker.store.sync(wait=30.0)
+        assert tracker.run_query(question) == whole  # its rows are in the table, but not shown
+        stored = text("SELECT count(*) FROM global_tables.rows")
+        assert [tuple(row) for row in tracker.run_query(stored)] == [(3,)]
