@@ -148,6 +148,9 @@ def test_a_question_sees_what_was_acknowledged(indexed: Store) -> None:
     indexed.append(document("a"))
     with indexed.ask() as connection:
         assert connection.execute("SELECT id FROM run").fetchall() == [("a",)]
+    assert seen == []  # who names no view does not pay for them
+    with indexed.ask(views=True) as connection:
+        assert connection.execute("SELECT id FROM run").fetchall() == [("a",)]
     assert seen == [True]
     assert indexed.sync()
 

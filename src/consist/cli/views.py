@@ -190,7 +190,7 @@ def _kept(tracker: Tracker, name: str) -> dict[str, Any]:
     from consist.views.published import keep_now
 
     view = keep_now(tracker, name)
-    with tracker.store.ask() as connection:
+    with tracker.store.ask(views=True) as connection:
         columns = connection.execute(f'DESCRIBE "{name}"').fetchall()
         members, _ = view.shown(tracker, connection)
     return {

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consist.errors import a_kind
+from consist.formats import footers as footers_
 from consist.formats import sql
 from consist.formats.base import (
     BaseDriver,
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _OPTIONS = ("columns", "nrows")
-_last = threading.local()
-"""The file that each thread wrote last, and its footer, which need not be read again then."""
 
 
 class ParquetDriver(BaseDriver):
@@ -99,14 +96,14 @@ class ParquetDriver(BaseDriver):
         if not self.accepts(value):
             raise self._cannot(f"write {a_kind(value)}")
         frame, footers = as_frame(value, stem(path)), list[Any]()
-        _last.written = None
+        footers_.forget()
         with writing(self.name, path):
             if options:
                 frame.to_parquet(path, **options)
                 return
             frame.to_parquet(path, engine="pyarrow", metadata_collector=footers)
         if footers:
-            _last.written = (_stamp(path), footers[-1])
+            footers_.remember(path, footers[-1])
 
     def describe(
         self, path: PathLike, *, connection: DuckDBPyConnection | None = None, **options: Any
@@ -121,24 +118,6 @@ class ParquetDriver(BaseDriver):
             columns = sql.columns_of(borrowed, self.scan([file]))
             rows = borrowed.sql(sql.select(footer, ["num_rows"])).fetchall()
             return {"columns": columns, "rows": rows[0][0]}
-
-
-def footer_of(path: Path) -> Any:
-    """Return the metadata of a Parquet file; what this thread wrote last is not read again."""
-    from pyarrow import parquet
-
-    stamp, footer = getattr(_last, "written", None) or (None, None)
-    _last.written = None  # which is asked for once, and may be large
-    if stamp is not None and stamp == _stamp(path):
-        return footer
-    reader: Any = parquet
-    return reader.read_metadata(path)
-
-
-def _stamp(path: PathLike) -> tuple[int, ...]:
-    """Return what tells a file from any other, wherever it is moved to."""
-    found = Path(path).stat()
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _head(file: str, columns: list[str] | None, nrows: int) -> DataFrame:

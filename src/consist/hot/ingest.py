@@ -358,7 +358,7 @@ def _stager(
         case "parquet":
             return other_rows.stage_folder if path.is_dir() else parquet_rows.stage_parquet
         case "json":
-            return other_rows.stage_json
+            return partial(other_rows.stage_json, ws.formats.driver("json"))
         case name:
             driver = ws.formats.driver(name)
             if driver.kind == "table":

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 from consist.errors import UnsupportedFormat, hint
 from consist.formats import sql
 from consist.formats.base import Driver
-from consist.formats.json import JsonDriver
 from consist.hot.given_rows import stage_data
 from consist.hot.nested_rows import stage_nested
 from consist.hot.parquet_rows import stage_parquet
@@ -25,7 +24,9 @@ _STORED_AS = {"HUGEINT": "DECIMAL(38,0)", "UHUGEINT": "DECIMAL(38,0)", "JSON": "
 """What values become that neither a staged file nor the database holds as they are."""
 
 
-def stage_json(connection: DuckDBPyConnection, path: Path, target: Path) -> StagedRows:
+def stage_json(
+    driver: Driver, connection: DuckDBPyConnection, path: Path, target: Path
+) -> StagedRows:
     """Stage a list of records, or one record a line; dlt flattens those with records inside.
 
     Types fit all rows, not only the first ones.
@@ -37,7 +38,6 @@ def stage_json(connection: DuckDBPyConnection, path: Path, target: Path) -> Stag
     MissingExtra
         If there are records inside records, and dlt is not installed.
     """
-    driver = JsonDriver()
     with converting("json", str(path), target):
         scan = driver.scan([path]).removesuffix(")") + ", sample_size=-1)"
         columns = sql.columns_of(connection, scan)

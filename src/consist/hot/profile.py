@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from consist.errors import UnsupportedFormat
 from consist.formats.base import Driver, reading
-from consist.formats.parquet import footer_of
+from consist.formats.footers import footer_of
 from consist.models.observed import SchemaField, SchemaRecord, layout
 
 if TYPE_CHECKING:

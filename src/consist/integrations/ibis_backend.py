@@ -76,7 +76,7 @@ class TrackerBackend(Backend):
         text = self.compile(table, **options)
 
         def batches() -> Iterator[Any]:
-            with self._ws.store.ask():
+            with self._ws.store.ask(views=True):
                 self._renew()
                 with self.con.cursor() as cursor:
                     yield from cursor.sql(text).to_arrow_reader(rows)
@@ -92,7 +92,7 @@ class TrackerBackend(Backend):
 def _while_asking(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with self._ws.store.ask():
+        with self._ws.store.ask(views=True):
             self._renew()
             return method(self, *args, **kwargs)
 

@@ -109,6 +109,11 @@ def _engine(ws: Workspace, action: str) -> Engine:
     return cast("Engine", ws.store.engine)
 
 
+def _without_views(ws: Workspace) -> Engine:
+    ws.check_database("a question")
+    return cast("Engine", ws.store.engine_without_views)
+
+
 # ---------------------------------------------------------------- for the questions of this room
 
 
@@ -174,7 +179,7 @@ def unpacked(values: Collection[str]) -> Any:
 @contextmanager
 def asking(ws: Workspace) -> Generator[Ask]:
     """Yield what answers statements, all of them from one state of the record."""
-    with _engine(ws, "a question").connect() as connection:
+    with _without_views(ws).connect() as connection:
         yield lambda statement: list(connection.execute(statement).all())
 
 
@@ -186,7 +191,7 @@ def fetch(ws: Workspace, statement: Any) -> list[Any]:
 
 def streamed(ws: Workspace, statement: Any) -> Iterator[Any]:
     """Yield the rows of a statement that may have millions."""
-    with _engine(ws, "a question").connect() as connection:
+    with _without_views(ws).connect() as connection:
         for part in connection.execute(statement).partitions(10_000):
             yield from part
 

@@ -167,8 +167,11 @@ class Store(Protocol):
         """Return the latest artifact of each key that a scenario has made; asks the database."""
         ...
 
-    def ask(self) -> AbstractContextManager[Any]:
-        """Yield a DuckDB connection whose tables hold every acknowledged record."""
+    def ask(self, *, views: bool = False) -> AbstractContextManager[Any]:
+        """Yield a DuckDB connection whose tables hold every acknowledged record.
+
+        ``views`` are there for who may name them: bringing them up to date costs time.
+        """
         ...
 
     def scratch(self) -> Any:
@@ -181,7 +184,7 @@ class Store(Protocol):
         ...
 
     def furnish(self, function: Callable[[Any, int], None]) -> None:
-        """Call ``function`` with the connection of every question, once its tables are complete.
+        """Call ``function`` with the connection of every question that may name views.
 
         The number it also gets is another one if anything may have been recorded since the last.
         """
@@ -197,7 +200,12 @@ class Store(Protocol):
 
     @property
     def engine(self) -> Engine | None:
-        """SQLAlchemy engine over the same tables."""
+        """SQLAlchemy engine over the same tables and the views."""
+        ...
+
+    @property
+    def engine_without_views(self) -> Engine | None:
+        """The same for questions of our own, which name no view."""
         ...
 
     def sync(self, wait: float = 2.0) -> bool:

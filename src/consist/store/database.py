@@ -384,6 +384,8 @@ def _instance() -> DuckDBPyConnection:
 
     connection = duckdb.connect(":memory:")
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    # An unknown table is an error, and not whatever variable of some library has its name.
+    connection.execute("SET GLOBAL python_enable_replacements = false")
     spill = f"consist-{os.getpid()}-{next(_numbers)}.spill"
     folder = os.path.join(tempfile.gettempdir(), spill)  # noqa: PTH118
     connection.execute(f"SET temp_directory = {_literal(folder)}")

@@ -148,6 +148,7 @@ class EmbeddedStore:
         self.merger.publishers = self._publishers
         self.background = BackgroundMerger(self._merge_in_background, forked=forked)
         self._engine: Engine | None = None
+        self._engine_without_views: Engine | None = None
         self._leases: Leases | None = None
         self._active: set[str] = set()
         self._look_at = 0.0
@@ -448,8 +449,10 @@ class EmbeddedStore:
     # ------------------------------------------------------------ asking
 
     @contextmanager
-    def ask(self) -> Generator[DuckDBPyConnection]:
+    def ask(self, *, views: bool = False) -> Generator[DuckDBPyConnection]:
         """Yield a DuckDB connection whose tables hold every acknowledged record.
+
+        ``views`` are there for who may name them: bringing them up to date costs time.
 
         Raises
         ------
@@ -463,7 +466,7 @@ class EmbeddedStore:
         self._fill_in_first()
         with self.database.reading(self.settings.lock_wait) as connection:
             revision = self.tail.refresh(connection, self.database.epoch)
-            for furnish in self._furnishers:
+            for furnish in self._furnishers if views else ():
                 furnish(connection, revision)
             yield connection
 
@@ -477,7 +480,7 @@ class EmbeddedStore:
         return self.database.epoch
 
     def furnish(self, function: Callable[[DuckDBPyConnection, int], None]) -> None:
-        """Call ``function`` with the connection of every question, once its tables are complete.
+        """Call ``function`` with the connection of every question that may name views.
 
         The number it also gets is another one if anything may have been recorded since the last.
         """
@@ -502,12 +505,24 @@ class EmbeddedStore:
 
     @property
     def engine(self) -> Engine:
-        """SQLAlchemy engine over the same tables; it holds nothing between connections."""
+        """SQLAlchemy engine over the same tables and the views.
+
+        It holds nothing between connections.
+        """
         if self._engine is None:
             from consist.store.engine import make_engine
 
-            self._engine = make_engine(self)
+            self._engine = make_engine(self, views=True)
         return self._engine
+
+    @property
+    def engine_without_views(self) -> Engine:
+        """The same for questions of our own, which name no view."""
+        if self._engine_without_views is None:
+            from consist.store.engine import make_engine
+
+            self._engine_without_views = make_engine(self, views=False)
+        return self._engine_without_views
 
     # ------------------------------------------------------------ merging
 

@@ -40,12 +40,12 @@ class _AttachedConnection(duckdb_sqlalchemy.ConnectionWrapper):
             self._resources.close()
 
 
-def make_engine(store: Store) -> Engine:
+def make_engine(store: Store, *, views: bool) -> Engine:
     """Return an engine that attaches the database for each connection and pools none."""
 
     def connect() -> Any:
         resources = ExitStack()
-        connection = resources.enter_context(store.ask())
+        connection = resources.enter_context(store.ask(views=views))
         return _AttachedConnection(connection, resources)
 
     return create_engine(

@@ -161,7 +161,7 @@ class UnindexedStore:
         """Return nothing."""
         return []
 
-    def ask(self) -> AbstractContextManager[Any]:
+    def ask(self, *, views: bool = False) -> AbstractContextManager[Any]:  # noqa: ARG002
         """Refuse.
 
         Raises
@@ -195,6 +195,11 @@ class UnindexedStore:
 
     @property
     def engine(self) -> None:
+        """There is none."""
+        return None
+
+    @property
+    def engine_without_views(self) -> None:
         """There is none."""
         return None
 

@@ -242,7 +242,7 @@ def create_grouped_view(
         runs=RunFilter(run_id, parent_run_id, model, status, year, iteration),
     )
     view = grouped_view(ws, asked)
-    with ws.store.ask() as connection:
+    with ws.store.ask(views=if_exists == "error") as connection:
         view.meant.check_recorded(connection)
         if if_exists == "error":
             _check_new(ws, connection, view.name)

@@ -146,7 +146,7 @@ class Shelf:
             raise
 
     def _check_made(self, view: View) -> None:
-        with self._ws.store.ask():
+        with self._ws.store.ask(views=True):
             made = self._made.get(view.name.lower())
         if made is not None and made.problem is not None:
             raise made.problem

@@ -45,9 +45,9 @@ def questions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     asked: list[int] = []
     ask = EmbeddedStore.ask
 
-    def counted(store: EmbeddedStore) -> AbstractContextManager[Any]:
+    def counted(store: EmbeddedStore, *, views: bool) -> AbstractContextManager[Any]:
         asked.append(1)
-        return ask(store)
+        return ask(store, views=views)
 
     monkeypatch.setattr(EmbeddedStore, "ask", counted)
     return asked

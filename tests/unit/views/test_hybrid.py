@@ -65,7 +65,7 @@ def test_a_scenario_shows_each_output_once_executed_or_hit(tracker: Tracker) -> 
     tracker.create_view("v_trips", "trips")
     found = ask(tracker, "SELECT consist_scenario_id, consist_year, count(*) FROM v_trips GROUP BY ALL ORDER BY ALL")  # noqa: E501  # fmt: skip
     assert found == [("base", 2030, 1), ("other", 2030, 1)]
-    with tracker.store.ask() as connection:
+    with tracker.store.ask(views=True) as connection:
         earlier = find_members(
             tracker, connection, of_key("trips"), RunFilter(parent_run_id="base~1")
         )
@@ -89,7 +89,7 @@ def test_a_run_outside_scenarios_counts_once_and_a_failed_one_not_at_all(
     tracker.create_view("v_trips", "trips")
     sql = "SELECT a, consist_run_id, consist_year, consist_iteration, consist_scenario_id FROM v_trips"  # noqa: E501  # fmt: skip
     assert ask(tracker, sql) == [(1, "one", 2020, 3, None)]
-    with tracker.store.ask() as connection:
+    with tracker.store.ask(views=True) as connection:
         for runs, wanted in (
             (RunFilter(status="failed"), ["bad"]),
             (RunFilter(year=2020, iteration=3, model="m"), ["one"]),
@@ -142,7 +142,7 @@ def test_a_file_that_vanishes_is_passed_over_with_one_warning(
         assert ask(tracker, "SELECT sum(a) FROM v_trips") == [(1,)]
         assert ask(tracker, "SELECT sum(a) FROM v_trips") == [(1,)]
     assert caplog.text.count("passes over a missing file") == 1
-    with tracker.store.ask() as connection:
+    with tracker.store.ask(views=True) as connection:
         members = find_members(tracker, connection, of_ids(str(a.id) for a in artifacts))
         with pytest.raises(FileGone):
             united_sql(tracker, connection, members, missing_files="error")
@@ -283,7 +283,7 @@ def test_attached_values_are_columns(tracker: Tracker, tmp_path: Path) -> None:
     import dataclasses
 
     log(tracker, "r", write(tmp_path / "a.parquet", a=[1]))
-    with tracker.store.ask() as connection:
+    with tracker.store.ask(views=True) as connection:
         found = find_members(tracker, connection, of_key("trips"))
         members = [dataclasses.replace(m, attached={"facet_b": 2.5}) for m in found]
         layout = Layout(attached={"facet_b": "DOUBLE"}, system=False)

@@ -25,7 +25,7 @@ FRAME = pd.DataFrame({"a": [1, 2]})
 
 
 def ask(tracker: Tracker, statement: str) -> list[tuple[Any, ...]]:
-    with tracker.store.ask() as connection:
+    with tracker.store.ask(views=True) as connection:
         return connection.execute(statement).fetchall()
 
 
@@ -88,7 +88,7 @@ with Tracker(place + "/runs", place + "/p.duckdb") as warm:
     with warm.start_run("a", model="m"):
         warm.ingest(warm.log_dataframe(pd.DataFrame({{"a": [1]}}), key="trips"))
     warm.create_view("v", "trips")
-    with warm.store.ask() as connection:
+    with warm.store.ask(views=True) as connection:
         connection.execute("FROM v").fetchall()
 if {other}:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -96,7 +96,7 @@ assert not os.access(folder, os.W_OK)
 for mode in ("read_only", "analysis"):
     with Tracker(folder / "runs", folder / "p.duckdb", access_mode=mode) as looking:
         looking.create_view("v_own", "trips")
-        with looking.store.ask() as connection:
+        with looking.store.ask(views=True) as connection:
             for name in ("v_trips", "v_own"):
                 say(connection.execute(f"SELECT consist_run_id, sum(a) FROM {{name}} GROUP BY ALL"
                                        " ORDER BY 1").fetchall())
