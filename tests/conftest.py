@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from consist import Tracker
+
+# A module that a test writes twice within a second would otherwise be loaded from what was compiled
+# of the first, since Python compares whole seconds.
+sys.dont_write_bytecode = True
 
 # A machine that is shared or busy makes single examples slow; that is no failure.
 settings.register_profile("consist", deadline=None)

@@ -78,7 +78,7 @@ def remember(ws: Workspace, event: IngestEvent, told: dict[str, str]) -> None:
 
 def _known(ws: Workspace, table: str) -> dict[str, dict[str, tuple[str, str]]]:
     """Return type and first artifact of the columns of a table, by column and shape."""
-    return ws.memory.setdefault("hot", {}).setdefault(_NAME, {}).setdefault(table, {})
+    return ws.memory.setdefault(_NAME, {}).setdefault(table, {})
 
 
 def _has_values(staged: Staged, column: StoredColumn) -> bool:

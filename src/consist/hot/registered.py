@@ -45,7 +45,7 @@ def get_registered_schema(
     return ws.schemas.get(schema_name, default)
 
 
-def check_model(schema: object) -> type[SQLModel]:
+def check_model(schema: object, what: str = "a schema") -> type[SQLModel]:
     """Return a class if it is a SQLModel.
 
     Raises
@@ -57,7 +57,7 @@ def check_model(schema: object) -> type[SQLModel]:
 
     if not (isinstance(schema, type) and issubclass(schema, SQLModel)):
         shown = f"the class {schema.__name__}" if isinstance(schema, type) else a_kind(schema)
-        problem = WrongType(f"a schema is a SQLModel class, not {shown}")
+        problem = WrongType(f"{what} is no SQLModel class but {shown}")
         raise hint(problem, "class Person(SQLModel): ...")
     return schema
 
@@ -73,7 +73,8 @@ def by_name(schemas: Iterable[object]) -> dict[str, type[SQLModel]]:
         If two have one name, since artifacts remember names only.
     """
     found: dict[str, type[SQLModel]] = {}
-    for schema in map(check_model, schemas):
+    for given in schemas:
+        schema = check_model(given, "an entry of schemas")
         name = schema.__name__
         known = found.setdefault(name, schema)
         if known is not schema:

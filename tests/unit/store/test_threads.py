@@ -113,7 +113,7 @@ class Crowd:
     def ask(self) -> None:
         for _ in range(self.rounds):
             known = len(self.made)
-            with self.tracker.store.ask() as connection:
+            with self.tracker.store.ask(views=True) as connection:
                 if known:
                     count = "SELECT count(*) FROM global_tables.trips"
                     assert connection.execute(count).fetchall()[0][0] >= 20 * known
@@ -123,7 +123,7 @@ class Crowd:
     def view(self) -> None:
         for number in range(self.rounds):
             self.tracker.create_view(f"v{number % 2}", "trips")
-            with self.tracker.store.ask() as connection:
+            with self.tracker.store.ask(views=True) as connection:
                 if self.made:
                     count = f"SELECT count(*), count(DISTINCT consist_run_id) FROM v{number % 2}"
                     rows, runs = connection.execute(count).fetchall()[0]

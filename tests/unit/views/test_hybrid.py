@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 
 class Trip(SQLModel, table=True):
+    __table_args__ = {"extend_existing": True}
+
     trip_id: int = Field(primary_key=True)
     zone: str
     miles: float | None = None
