@@ -215,7 +215,7 @@ def test_what_is_registered_is_a_model_and_has_a_name_of_its_own(tmp_path: Path)
     with pytest.raises(UsageError, match="two schemas are called 'Zone'"):
         Tracker(tmp_path, schemas=[Zone, twin])
     for wrong in (int, "Zone", Zone(category="a", value=1)):
-        with pytest.raises(WrongType, match="a schema is no SQLModel class but"):
+        with pytest.raises(WrongType, match="no SQLModel class but"):
             Tracker(tmp_path, schemas=[wrong])  # type: ignore[list-item]
     with pytest.raises(WrongType, match="not a list"):
         Tracker(tmp_path, schemas=Zone)  # type: ignore[arg-type]
@@ -225,7 +225,7 @@ def test_what_is_no_schema_is_refused(tracker: Tracker, raw: Path) -> None:
     with tracker.start_run("make", model="make"):
         artifact = tracker.log_artifact(raw, key="raw")
         for wrong in (int, {"a": int}):
-            with pytest.raises(WrongType, match="a schema is a SQLModel class"):
+            with pytest.raises(WrongType, match="no SQLModel class"):
                 tracker.ingest(artifact, schema=wrong)  # type: ignore[arg-type]
     assert staged(tracker) == []
 

@@ -289,12 +289,12 @@ def test_a_deprecated_field_is_read_without_its_warning() -> None:
 
 
 def test_a_table_model_counts_by_its_columns() -> None:
-    class Trip(sqlmodel.SQLModel, table=True):
+    class Journey(sqlmodel.SQLModel, table=True):
         id: int | None = sqlmodel.Field(default=None, primary_key=True)
         mode: str
 
-    assert encode(Trip(mode="car")) == encode(Trip(mode="car"))
-    assert encode(Trip(mode="car")) != encode(Trip(mode="bus"))
+    assert encode(Journey(mode="car")) == encode(Journey(mode="car"))
+    assert encode(Journey(mode="car")) != encode(Journey(mode="bus"))
 
 
 # ---------------------------------------------------------------- refusals

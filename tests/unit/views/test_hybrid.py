@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 
 class Trip(SQLModel, table=True):
-    __table_args__ = {"extend_existing": True}
-
     trip_id: int = Field(primary_key=True)
     zone: str
     miles: float | None = None
